@@ -1,0 +1,3 @@
+from contexten.cli import app
+
+app()

@@ -1,0 +1,31 @@
+"""The command line, one file per noun."""
+
+import os
+
+import typer
+
+from contexten.cli import demo, doctor, events, projects, prompts, run, runs, serve
+from contexten_core.settings import get_settings
+from deployments.home import Home
+from deployments.prefect_server import client_environment
+
+app = typer.Typer(
+    name="contexten", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
+
+
+@app.callback()
+def prepare() -> None:
+    """Events from a team's tools become actions: serve, watch, look at what happened."""
+    for name, value in client_environment(Home(get_settings().home.absolute())).items():
+        os.environ.setdefault(name, value)
+
+
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.command("run")(run.run)
+app.add_typer(events.app, name="events")
+app.add_typer(runs.app, name="runs")
+app.add_typer(projects.app, name="projects")
+app.add_typer(prompts.app, name="prompts")

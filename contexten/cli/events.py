@@ -1,0 +1,98 @@
+"""Events: what arrived, and what became of it."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contexten.cli.output import AsJson, Limit, coloured, err, out, print_json, print_table, with_runtime, with_session
+from contexten.cli.runs import print_steps
+from contexten_core.events import store
+from contexten_core.events.claim import replay_event
+from contexten_core.events.history import EventHistory, event_history, event_line, resolve_id
+from contexten_core.events.models import EventModel, EventStatus
+from contexten_core.runtime import Runtime
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+EventId = Annotated[str, typer.Argument(help="An event's id, or the beginning of one.")]
+
+
+@app.command("list")
+def list_events(
+    limit: Limit = 20,
+    status: Annotated[EventStatus | None, typer.Option(help="Only events of this status.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest events."""
+
+    async def read(session: AsyncSession) -> list[dict[str, Any]]:
+        return [event_line(row) for row in await store.newest(session, limit=limit, status=status)]
+
+    lines = with_session(read, as_json=as_json)
+    if as_json:
+        print_json(lines)
+        return
+    print_table(
+        "Events",
+        ("id", "received", "event", "repository", "outcome", "title or reason"),
+        [
+            (
+                line["id"][:8],
+                line["received_at"][:19].replace("T", " "),
+                escape(f"{line['provider']} {line['event_type']}"),
+                escape(line["repository"] or ""),
+                coloured(line["outcome"]),
+                escape(line["reason"] or line["error_message"] or line["title"]),
+            )
+            for line in lines
+        ],
+    )
+
+
+@app.command("show")
+def show_event(event_id: EventId, as_json: AsJson = False) -> None:
+    """Show one event: its runs, each step of the newest, and why its prompt was selected."""
+
+    async def read(session: AsyncSession) -> EventHistory:
+        return await event_history(session, await resolve_id(session, EventModel, event_id))
+
+    history = with_session(read, as_json=as_json)
+    if as_json:
+        print_json(history.as_dict())
+        return
+    line = event_line(history.event)
+    out.print(f"[bold]{escape(line['title'])}[/]  {coloured(line['outcome'])}")
+    for label, key in (
+        ("id", "id"),
+        ("event", "event_type"),
+        ("repository", "repository"),
+        ("subject", "subject"),
+        ("actor", "actor"),
+        ("received", "received_at"),
+        ("reason", "reason"),
+        ("error", "error_message"),
+    ):
+        if line[key]:
+            out.print(f"  {label:<11}{escape(str(line[key]))}")
+    for run in history.runs:
+        out.print(f"  {'run':<11}{run.id} (attempt {run.attempt}, {run.status.value})")
+    if history.newest:
+        print_steps(history.newest)
+
+
+@app.command("replay")
+def replay(event_id: EventId, as_json: AsJson = False) -> None:
+    """Have an event that has ended handled again, as a new run."""
+
+    async def work(runtime: Runtime) -> str:
+        async with runtime.database.reading() as session:
+            found = await resolve_id(session, EventModel, event_id)
+        await replay_event(runtime, found)
+        return str(found)
+
+    found = with_runtime(work, as_json=as_json)
+    if as_json:
+        print_json({"event_id": found, "status": "pending"})
+    else:
+        err.print(f"Event {found} will be handled again; `contexten events show {found[:8]}` shows how it goes.")

@@ -1,0 +1,1 @@
+"""The web process: webhooks, API and dashboard."""

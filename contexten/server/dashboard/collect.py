@@ -1,0 +1,239 @@
+"""What each page shows, read through the stores and the history."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contexten.server.dashboard.format import pretty_json, web_link
+from contexten.server.dashboard.log import LogView, view_log
+from contexten.server.dashboard.timeline import Bar, timeline
+from contexten_core.errors import NotFoundError
+from contexten_core.events import run_store, store
+from contexten_core.events.history import EventHistory, RunHistory, event_history, result_of, run_history
+from contexten_core.events.models import EffectStatus, EventModel, EventStatus, RunModel, RunStatus
+from contexten_core.events.steps import Step
+from contexten_core.learning import store as learning_store
+from contexten_core.learning.models import LearningPatternModel
+from contexten_core.settings import Settings
+from contexten_core.tasks import store as task_store
+from contexten_core.tasks.models import TaskExecutionModel
+from deployments.prefect_server import ui_url
+
+COUNTED_RUNS = 500
+_SHOWN_RUNS = 50
+_SHOWN_FAILURES = 6
+_SHOWN_EVENTS = 8
+_SHOWN_PATTERNS = 8
+_PAYLOAD_LIMIT = 200_000
+
+
+class Result(StrEnum):
+    """How a run stands, the worst first, and what that means."""
+
+    FAILURE = "failure", "the command failed"
+    ERROR = "error", "the command could not be run"
+    FAILED = "failed", "Contexten could not finish the run"
+    RUNNING = "running", "not ended yet"
+    SUCCESS = "success", "the command succeeded"
+    IGNORED = "ignored", "there was nothing to do"
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+
+_FAILING = (Result.FAILURE, Result.ERROR, Result.FAILED)
+_STATUS_OF = {
+    Result.RUNNING: RunStatus.RUNNING,
+    Result.FAILED: RunStatus.FAILED,
+    Result.IGNORED: RunStatus.IGNORED,
+}
+_WAITING = (EventStatus.PENDING, EventStatus.RETRYING)
+_NOT_HANDLED = (EventStatus.FAILED, EventStatus.SKIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run in a list. `headline` says what failed, where something did and the list has room for it."""
+
+    run: RunModel
+    headline: str | None = None
+
+    @property
+    def result(self) -> str:
+        return result_of(self.run)
+
+    @property
+    def prompt(self) -> str | None:
+        winner = (self.run.explanation or {}).get("winner")
+        return winner if isinstance(winner, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """The first page. `counts` are of the newest `COUNTED_RUNS` runs; `total` is of all."""
+
+    result: Result | None
+    total: int
+    counts: dict[Result, int]
+    failing: list[RunRow]
+    rows: list[RunRow]
+    event_counts: dict[EventStatus, int]
+    waiting: int
+    not_handled: list[EventModel]
+    patterns: Sequence[LearningPatternModel]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.total and not self.event_counts
+
+    @property
+    def is_live(self) -> bool:
+        handling = self.event_counts.get(EventStatus.PROCESSING, 0)
+        return bool(self.is_empty or self.waiting or handling or self.counts[Result.RUNNING])
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A run with what its page derives from the stored rows. `outcome` is the stored result of the fifth step."""
+
+    history: RunHistory
+    result: str
+    bars: list[Bar]
+    outcome: Mapping[str, Any]
+    failure: Mapping[str, Any]
+    command: Any
+    execution: TaskExecutionModel | None
+    log: LogView
+    repository_link: str | None
+    commit_link: str | None
+    source_link: str | None
+    prefect_link: str | None
+
+    @property
+    def is_live(self) -> bool:
+        to_report = any(effect.status is EffectStatus.PENDING for effect in self.history.effects)
+        return to_report or self.history.run.status is RunStatus.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """An event with its runs, the newest first."""
+
+    history: EventHistory
+    rows: list[RunRow]
+    source_link: str | None
+    payload: str
+    payload_is_cut: bool
+
+    @property
+    def is_live(self) -> bool:
+        return self.history.event.status in (*_WAITING, EventStatus.PROCESSING)
+
+
+def parse_result(given: str | None) -> Result | None:
+    """Read the filter of the address; an empty one is none. Raises NotFoundError for a word that is no result."""
+    if not given:
+        return None
+    try:
+        return Result(given)
+    except ValueError:
+        known = ", ".join(f"`{result}`" for result in Result)
+        raise NotFoundError(f"no run has the result {given[:80]!r}", hint=f"the results are {known}") from None
+
+
+async def collect_dashboard(session: AsyncSession, result: Result | None) -> Dashboard:
+    newest = await run_store.newest(session, limit=COUNTED_RUNS)
+    counts = Counter(result_of(run) for run in newest)
+    failing = [run for run in newest if result_of(run) in _FAILING] if result is None else []
+    event_counts = await store.count_by_status(session)
+    return Dashboard(
+        result=result,
+        total=await run_store.count(session),
+        counts={known: counts[known] for known in Result},
+        failing=[await _with_headline(session, run) for run in failing[:_SHOWN_FAILURES]],
+        rows=await _rows(session, newest, result),
+        event_counts=event_counts,
+        waiting=sum(event_counts.get(status, 0) for status in _WAITING),
+        not_handled=await _not_handled(session),
+        patterns=await learning_store.patterns(session, limit=_SHOWN_PATTERNS),
+    )
+
+
+async def collect_run(session: AsyncSession, settings: Settings, run_id: UUID, *, now: datetime) -> RunPage:
+    """Collect a run's page. Raises NotFoundError when there is no such run."""
+    history = await run_history(session, run_id)
+    execution = history.executions[-1] if history.executions else None
+    outcome = next((step.output_data or {} for step in history.steps if step.handler_name == Step.EXECUTE_TASK), {})
+    failure = outcome.get("failure") or {}
+    repository_link = _repository_link(history.event)
+    commit = history.run.commit_sha
+    return RunPage(
+        history=history,
+        result=result_of(history.run),
+        bars=timeline(history, now),
+        outcome=outcome,
+        failure=failure,
+        command=((execution.input_parameters if execution else None) or {}).get("command"),
+        execution=execution,
+        log=view_log(history.log, failure),
+        repository_link=repository_link,
+        commit_link=f"{repository_link}/commit/{commit}" if repository_link and commit else None,
+        source_link=web_link(history.event.source_url),
+        prefect_link=_prefect_link(settings, history.run),
+    )
+
+
+async def collect_event(session: AsyncSession, event_id: UUID) -> EventPage:
+    """Collect an event's page. Raises NotFoundError when there is no such event."""
+    history = await event_history(session, event_id)
+    payload, is_cut = pretty_json(history.event.payload, _PAYLOAD_LIMIT)
+    return EventPage(
+        history=history,
+        rows=[await _with_headline(session, run) for run in reversed(history.runs[-_SHOWN_RUNS:])],
+        source_link=web_link(history.event.source_url),
+        payload=payload,
+        payload_is_cut=is_cut,
+    )
+
+
+async def _rows(session: AsyncSession, newest: Sequence[RunModel], result: Result | None) -> list[RunRow]:
+    if result is None:
+        return [RunRow(run) for run in newest[:_SHOWN_RUNS]]
+    status = _STATUS_OF.get(result, RunStatus.COMPLETED)
+    runs = await run_store.newest(session, limit=COUNTED_RUNS, status=status)
+    shown = [run for run in runs if result_of(run) == result][:_SHOWN_RUNS]
+    return [await _with_headline(session, run) if result in _FAILING else RunRow(run) for run in shown]
+
+
+async def _with_headline(session: AsyncSession, run: RunModel) -> RunRow:
+    task = await task_store.get(session, run.task_id) if run.task_id else None
+    return RunRow(run, run.reason or (task.error_message if task else None))
+
+
+async def _not_handled(session: AsyncSession) -> list[EventModel]:
+    found: list[EventModel] = []
+    for status in _NOT_HANDLED:
+        found += await store.newest(session, limit=_SHOWN_EVENTS, status=status)
+    return sorted(found, key=lambda event: event.created_at, reverse=True)[:_SHOWN_EVENTS]
+
+
+def _repository_link(event: EventModel) -> str | None:
+    repository = event.payload.get("repository")
+    return web_link(repository.get("html_url")) if isinstance(repository, Mapping) else None
+
+
+def _prefect_link(settings: Settings, run: RunModel) -> str | None:
+    if settings.prefect_api_url is None or run.flow_run_id is None:
+        return None
+    return web_link(f"{ui_url(settings.prefect_api_url)}/runs/flow-run/{run.flow_run_id}")

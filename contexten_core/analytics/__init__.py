@@ -1,0 +1,1 @@
+"""Analytics: how long things took, what they used and how they ended."""

@@ -1,0 +1,1 @@
+"""What is known of a codebase: its languages, lines, functions and classes, commit by commit."""

@@ -1,0 +1,73 @@
+"""One file's bytes to its facts."""
+
+import codecs
+
+from contexten_core.codebase.comments import comments
+from contexten_core.codebase.count import count_lines
+from contexten_core.codebase.facts import FileFacts, Note
+from contexten_core.codebase.languages import TEXT, language_by_path, language_by_shebang
+from contexten_core.codebase.parse import Parsed, parse
+
+MOST_PARSED_BYTES = 2 * 1024 * 1024
+MOST_PARSING_SECONDS = 2.0
+MOST_DEFINITIONS = 10_000
+
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def analyse_file(
+    *,
+    path: str,
+    data: bytes,
+    most_parsed_bytes: int = MOST_PARSED_BYTES,
+    most_parsing_seconds: float = MOST_PARSING_SECONDS,
+    most_definitions: int = MOST_DEFINITIONS,
+) -> FileFacts:
+    """Tell what a file holds. Whatever the bytes are, there is an answer, and its note says what it leaves out.
+
+    Reads and writes nothing. Takes time in proportion to the size and lets no other thread run meanwhile, so that an
+    event loop is better served by a process for many files than by a thread.
+
+    Args:
+        path: the file's place in its repository, with "/" between folders.
+        data: its content: UTF-8, UTF-16 with its mark, or any encoding that contains ASCII.
+        most_parsed_bytes: size above which lines are counted and nothing is parsed.
+        most_parsing_seconds: processor time after which parsing is given up.
+        most_definitions: functions to keep, and as many classes.
+    """
+    text = _text(data)
+    if b"\0" in text:
+        return FileFacts(path=path, language=None, note=Note.BINARY.value)
+    language = language_by_path(path) or language_by_shebang(text) or TEXT
+    parsed = Parsed()
+    if language.grammar is not None:
+        if len(text) > most_parsed_bytes:
+            parsed = Parsed(notes=(Note.TOO_LARGE,))
+        else:
+            parsed = parse(
+                text=text,
+                grammar=language.grammar,
+                seconds=most_parsing_seconds,
+                most_definitions=most_definitions,
+            )
+    spans = comments(text=text, syntax=language.syntax) if parsed.comments is None else parsed.comments
+    counts = count_lines(text=text, comments=spans)
+    return FileFacts(
+        path=path,
+        language=language.name,
+        lines=counts.lines,
+        code_lines=counts.code,
+        comment_lines=counts.comment,
+        blank_lines=counts.blank,
+        functions=parsed.functions,
+        classes=parsed.classes,
+        note="; ".join(parsed.notes) or None,
+    )
+
+
+def _text(data: bytes) -> bytes:
+    r"""Return the text in an encoding that contains ASCII, its lines ended by \n, without the mark of its encoding."""
+    if data.startswith(_UTF16_MARKS):
+        data = data.decode("utf-16", errors="replace").encode("utf-8", errors="replace")
+    text = data.removeprefix(codecs.BOM_UTF8)
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -1,0 +1,91 @@
+"""Tables of the codebase module: what is known of a commit, and of each file's content wherever it appears."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from contexten_core.db import BaseModel, EnumText
+
+
+class CodebaseStatus(StrEnum):
+    PENDING = "pending"
+    ANALYZING = "analyzing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    OUTDATED = "outdated"
+
+
+class AnalysisType(StrEnum):
+    FULL_SCAN = "full_scan"
+    INCREMENTAL = "incremental"
+    TARGETED = "targeted"
+    DEPENDENCY_ANALYSIS = "dependency_analysis"
+    SECURITY_SCAN = "security_scan"
+    PERFORMANCE_ANALYSIS = "performance_analysis"
+
+
+class CodebaseModel(BaseModel):
+    __tablename__ = "codebases"
+    __table_args__ = (UniqueConstraint("repository_url", "commit_sha"), Index(None, "project_id"))
+
+    repository_url: Mapped[str]
+    commit_sha: Mapped[str]
+    branch: Mapped[str]
+    status: Mapped[CodebaseStatus] = mapped_column(EnumText(CodebaseStatus))
+    analysis_config: Mapped[dict[str, Any] | None]
+    included_paths: Mapped[list[str] | None]
+    excluded_paths: Mapped[list[str] | None]
+    total_files: Mapped[int] = mapped_column(default=0)
+    total_lines: Mapped[int] = mapped_column(default=0)
+    total_functions: Mapped[int] = mapped_column(default=0)
+    total_classes: Mapped[int] = mapped_column(default=0)
+    languages: Mapped[dict[str, Any] | None]
+    primary_language: Mapped[str | None]
+    analysis_started_at: Mapped[datetime | None]
+    analysis_completed_at: Mapped[datetime | None]
+    analysis_duration_seconds: Mapped[float | None]
+    project_id: Mapped[UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
+
+
+class CodebaseAnalysisModel(BaseModel):
+    """One pass of an analyser over a commit."""
+
+    __tablename__ = "codebase_analyses"
+    __table_args__ = (Index(None, "codebase_id"),)
+
+    analysis_type: Mapped[AnalysisType] = mapped_column(EnumText(AnalysisType))
+    analyzer_name: Mapped[str]
+    analyzer_version: Mapped[str]
+    results: Mapped[dict[str, Any]]
+    summary: Mapped[str | None]
+    files_analyzed: Mapped[int] = mapped_column(default=0)
+    issues_found: Mapped[int] = mapped_column(default=0)
+    warnings_count: Mapped[int] = mapped_column(default=0)
+    errors_count: Mapped[int] = mapped_column(default=0)
+    complexity_score: Mapped[float | None]
+    maintainability_score: Mapped[float | None]
+    test_coverage: Mapped[float | None]
+    analysis_duration_seconds: Mapped[float]
+    memory_usage_mb: Mapped[float | None]
+    status: Mapped[CodebaseStatus] = mapped_column(EnumText(CodebaseStatus))
+    started_at: Mapped[datetime]
+    completed_at: Mapped[datetime | None]
+    error_message: Mapped[str | None]
+    error_details: Mapped[dict[str, Any] | None]
+    codebase_id: Mapped[UUID] = mapped_column(ForeignKey("codebases.id", ondelete="CASCADE"))
+
+
+class FileFactsModel(BaseModel):
+    """Facts of one file's content, shared by every commit, branch and fork that holds it under such a name."""
+
+    __tablename__ = "file_facts"
+    __table_args__ = (UniqueConstraint("blob_id", "file_kind", "analyzer_version"),)
+
+    blob_id: Mapped[str]
+    file_kind: Mapped[str]
+    analyzer_version: Mapped[str]
+    facts: Mapped[dict[str, Any]]

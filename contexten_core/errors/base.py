@@ -1,0 +1,130 @@
+"""The exception tree.
+
+ContextenError
+├── ConfigurationError      a setting is missing or wrong
+├── ExecutionError          a command could not be started
+├── GitError                git could not fetch, read or check out
+├── MalformedPayloadError   a body that is not what its sender promises
+├── NotConfiguredError      a provider that nobody has set up
+├── NotFoundError           an id or a name that nothing has
+├── LeaseLostError          another worker has taken over what this one was doing
+├── OutboundError           a call to GitHub, Linear or Slack failed
+├── PayloadTooLargeError    a body over the limit
+├── SignatureError          a delivery that its sender did not sign, or not with a secret we know
+├── StackError              a part of the embedded stack would not start or stop
+├── UnavailableError        something we need does not answer at the moment
+├── UnknownFlowError        a flow that the catalogue does not have
+└── UnsupportedContentTypeError
+"""
+
+from typing import ClassVar
+
+
+class ContextenError(Exception):
+    """Something went wrong that a person can understand and act on.
+
+    Attributes:
+        code: stable, machine-readable name of the failure.
+        status: the HTTP status that this failure becomes at the API.
+        hint: what the reader can do about it, or None.
+        transient: whether trying the same again later can help.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str | None = None, transient: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.transient = transient
+
+    def as_dict(self) -> dict[str, str | bool | None]:
+        return {"code": self.code, "message": self.message, "hint": self.hint, "transient": self.transient}
+
+
+class ConfigurationError(ContextenError):
+    code = "configuration"
+
+
+class ExecutionError(ContextenError):
+    code = "execution"
+
+
+class GitError(ContextenError):
+    code = "git"
+    status = 502
+
+
+class MalformedPayloadError(ContextenError):
+    code = "malformed_payload"
+    status = 400
+
+
+class NotConfiguredError(ContextenError):
+    code = "not_configured"
+    status = 404
+
+
+class NotFoundError(ContextenError):
+    code = "not_found"
+    status = 404
+
+
+class LeaseLostError(ContextenError):
+    code = "lease_lost"
+    status = 409
+
+
+class OutboundError(ContextenError):
+    """A call to an outside service failed.
+
+    Attributes:
+        retry_after: seconds that the service asked us to wait, or None.
+        ambiguous: whether the call may have been carried out all the same, as when the answer was lost.
+    """
+
+    code = "outbound"
+    status = 502
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        transient: bool = False,
+        retry_after: float | None = None,
+        ambiguous: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, transient=transient)
+        self.retry_after = retry_after
+        self.ambiguous = ambiguous
+
+
+class PayloadTooLargeError(ContextenError):
+    code = "payload_too_large"
+    status = 413
+
+
+class SignatureError(ContextenError):
+    code = "signature"
+    status = 401
+
+
+class StackError(ContextenError):
+    code = "stack"
+
+
+class UnavailableError(ContextenError):
+    code = "unavailable"
+    status = 503
+
+
+class UnknownFlowError(ContextenError):
+    code = "unknown_flow"
+    status = 404
+
+
+class UnsupportedContentTypeError(ContextenError):
+    code = "unsupported_content_type"
+    status = 415

@@ -1,0 +1,124 @@
+"""End a run: completed, ignored with the reason, or failed; and the event with it, in one transaction."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contexten_core.db import utc_now
+from contexten_core.errors import ContextenError, LeaseLostError, is_transient
+from contexten_core.events import outbox_store, run_store, store
+from contexten_core.events.claim import RunRef
+from contexten_core.events.models import Conclusion, EffectStatus, EventModel, EventStatus, RunModel, RunStatus
+from contexten_core.runtime import Runtime
+from contexten_core.security.text import shorten
+
+_FIRST_DELAY = timedelta(seconds=2)
+_LONGEST_DELAY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A step's answer that there is nothing to do for this event, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleResult:
+    """How a run ended. `reason` says why an ignored run was ignored."""
+
+    run_id: UUID
+    event_id: UUID
+    status: RunStatus
+    conclusion: Conclusion | None = None
+    reason: str | None = None
+
+
+async def complete_run(runtime: Runtime, run: RunRef, conclusion: Conclusion) -> LifecycleResult:
+    return await _finish(runtime, run, RunStatus.COMPLETED, EventStatus.COMPLETED, conclusion=conclusion)
+
+
+async def ignore_run(runtime: Runtime, run: RunRef, ignored: Ignored) -> LifecycleResult:
+    return await _finish(runtime, run, RunStatus.IGNORED, EventStatus.SKIPPED, reason=ignored.reason)
+
+
+async def _finish(
+    runtime: Runtime,
+    run: RunRef,
+    status: RunStatus,
+    event_status: EventStatus,
+    *,
+    conclusion: Conclusion | None = None,
+    reason: str | None = None,
+) -> LifecycleResult:
+    async with runtime.database.transaction() as session:
+        event, model = await _ours(session, run)
+        _close(event, model, status, event_status)
+        model.conclusion = conclusion
+        model.reason = event.reason = reason
+    return LifecycleResult(run.run_id, run.event_id, status, conclusion, reason)
+
+
+async def fail_run(runtime: Runtime, run: RunRef, error: BaseException) -> None:
+    """Note that a run broke: to be taken up again later when that can help, failed for good when it cannot.
+
+    Nothing is written when another worker has taken the run over meanwhile.
+    """
+    message = error.message if isinstance(error, ContextenError) else f"{type(error).__name__}: {error}"
+    async with runtime.database.transaction() as session:
+        try:
+            event, model = await _ours(session, run)
+        except LeaseLostError:
+            return
+        event.error_message = shorten(message, 2_000)
+        event.error_details = {"type": type(error).__name__, "transient": is_transient(error)}
+        if is_transient(error) and event.retry_count < event.max_retries:
+            event.status = EventStatus.RETRYING
+            event.available_at = await runtime.database.now(session) + min(
+                _FIRST_DELAY * 2**event.retry_count, _LONGEST_DELAY
+            )
+            event.retry_count += 1
+            event.lease_owner = event.lease_expires_at = None
+            return
+        _close(event, model, RunStatus.FAILED, EventStatus.FAILED)
+        model.conclusion = Conclusion.ERROR
+        model.reason = event.reason = event.error_message
+        for effect in await outbox_store.of_run(session, run.run_id, kind="github.commit_status"):
+            if effect.content.get("state") == "pending" and effect.status is not EffectStatus.WITHHELD:
+                await outbox_store.enqueue(
+                    session,
+                    kind=effect.kind,
+                    effect_key=f"{run.run_id}:commit_status:final",
+                    stream=effect.stream,
+                    position=1,
+                    run_id=run.run_id,
+                    content={**effect.content, "state": "error", "description": shorten(f"Contexten: {message}", 140)},
+                )
+
+
+async def hand_back(runtime: Runtime, run: RunRef) -> None:
+    """Let another worker continue a run that this one was made to stop."""
+    async with runtime.database.transaction() as session:
+        await store.give_back(session, owner=runtime.leases.owner, event_ids=[run.event_id])
+
+
+async def _ours(session: AsyncSession, run: RunRef) -> tuple[EventModel, RunModel]:
+    event = await store.get_locked(session, run.event_id)
+    model = await run_store.get(session, run.run_id)
+    if event is None or model is None or event.lease_epoch != run.epoch:
+        raise LeaseLostError(f"run {run.run_id} was taken over by another worker")
+    return event, model
+
+
+def _close(event: EventModel, model: RunModel, status: RunStatus, event_status: EventStatus) -> None:
+    now = utc_now()
+    model.status = status
+    model.finished_at = now
+    event.status = event_status
+    event.processed_at = now
+    event.processing_duration_ms = (now - model.started_at).total_seconds() * 1000
+    event.lease_owner = event.lease_expires_at = None
+    event.project_id = model.project_id
+    event.task_id = model.task_id

@@ -1,0 +1,196 @@
+"""What happened, for people: the one place that pages, API and command line read runs and events from."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contexten_core.db.base import BaseModel
+from contexten_core.errors import NotFoundError
+from contexten_core.events import outbox_store, run_store, store
+from contexten_core.events.models import (
+    EventHandlerModel,
+    EventModel,
+    EventStatus,
+    OutboxModel,
+    RunModel,
+    RunStatus,
+)
+from contexten_core.tasks import store as task_store
+from contexten_core.tasks.models import TaskExecutionModel, TaskModel
+
+M = TypeVar("M", bound=BaseModel)
+_PREFIX = re.compile(r"[0-9a-f]{4,32}")
+_AMBIGUOUS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RunHistory:
+    """A run with everything that belongs to it. `log` is the newest execution's."""
+
+    run: RunModel
+    event: EventModel
+    steps: list[EventHandlerModel]
+    effects: list[OutboxModel]
+    task: TaskModel | None
+    executions: list[TaskExecutionModel]
+    log: str
+
+    def as_dict(self) -> dict[str, Any]:
+        execution = self.executions[-1] if self.executions else None
+        return {
+            **run_line(self.run),
+            "explanation": self.run.explanation,
+            "event": event_line(self.event),
+            "steps": [step_line(step) for step in self.steps],
+            "effects": [effect_line(effect) for effect in self.effects],
+            "task": None if self.task is None else self.task.to_dict(),
+            "execution": None if execution is None else {**execution.to_dict(), "logs": self.log},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EventHistory:
+    """An event with its runs, the newest of them in full."""
+
+    event: EventModel
+    runs: list[RunModel]
+    newest: RunHistory | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **event_line(self.event),
+            "headers": self.event.headers,
+            "payload": self.event.payload,
+            "error": self.event.error_details,
+            "runs": [run_line(run) for run in self.runs],
+            "steps": self.newest.as_dict()["steps"] if self.newest else [],
+            "explanation": self.newest.run.explanation if self.newest else None,
+        }
+
+
+async def run_history(session: AsyncSession, run_id: UUID) -> RunHistory:
+    """Collect a run. Raises NotFoundError when there is none of that id."""
+    run = await run_store.get(session, run_id)
+    if run is None:
+        raise NotFoundError(f"there is no run {run_id}", hint="`contexten runs list` shows the newest")
+    event = await run_store.event_of(session, run_id)
+    task = await task_store.get(session, run.task_id) if run.task_id else None
+    executions = list(await task_store.executions_of(session, task.id)) if task else []
+    return RunHistory(
+        run=run,
+        event=event,
+        steps=list(await run_store.steps(session, run_id)),
+        effects=list(await outbox_store.of_run(session, run_id)),
+        task=task,
+        executions=executions,
+        log=await task_store.log_of(session, executions[-1]) if executions else "",
+    )
+
+
+async def event_history(session: AsyncSession, event_id: UUID) -> EventHistory:
+    """Collect an event. Raises NotFoundError when there is none of that id."""
+    event = await store.get(session, event_id)
+    if event is None:
+        raise NotFoundError(f"there is no event {event_id}", hint="`contexten events list` shows the newest")
+    runs = list(await run_store.of_event(session, event_id))
+    return EventHistory(event, runs, await run_history(session, runs[-1].id) if runs else None)
+
+
+async def resolve_id(session: AsyncSession, model: type[M], given: str) -> UUID:
+    """Return the id that a person means: whole, or its first four or more characters where only one begins so."""
+    what = model.__tablename__.rstrip("s")
+    try:
+        return UUID(given)
+    except ValueError:
+        prefix = given.replace("-", "").lower()
+    if not _PREFIX.fullmatch(prefix):
+        raise NotFoundError(f"{given[:80]!r} is no id", hint="give a whole id, or at least its first four characters")
+    found = await store.with_id_prefix(session, model, prefix, limit=_AMBIGUOUS)
+    if not found:
+        raise NotFoundError(f"there is no {what} {given}", hint=f"`contexten {what}s list` shows the newest")
+    if len(found) == _AMBIGUOUS:
+        raise NotFoundError(f"more than one {what} begins with {given}", hint="give more of the id")
+    return found[0]
+
+
+def outcome_of(event: EventModel) -> str:
+    """Return an event's status in the word that people read: a skipped event was ignored."""
+    return "ignored" if event.status is EventStatus.SKIPPED else event.status.value
+
+
+def result_of(run: RunModel) -> str:
+    """Return one word for how a run stands: its conclusion once it has one, its status until then."""
+    if run.status is RunStatus.COMPLETED and run.conclusion is not None:
+        return run.conclusion.value
+    return run.status.value
+
+
+def event_line(event: EventModel) -> dict[str, Any]:
+    return {
+        "id": str(event.id),
+        "provider": event.provider.value,
+        "event_type": event.event_type,
+        "title": event.title,
+        "status": event.status.value,
+        "outcome": outcome_of(event),
+        "reason": event.reason,
+        "repository": event.source_repository,
+        "subject": event.subject,
+        "actor": event.source_user,
+        "delivery_id": event.external_id,
+        "received_at": event.created_at.isoformat(),
+        "processed_at": event.processed_at.isoformat() if event.processed_at else None,
+        "retry_count": event.retry_count,
+        "error_message": event.error_message,
+    }
+
+
+def run_line(run: RunModel) -> dict[str, Any]:
+    return {
+        "id": str(run.id),
+        "name": run.name,
+        "event_id": str(run.event_id),
+        "attempt": run.attempt,
+        "status": run.status.value,
+        "conclusion": run.conclusion.value if run.conclusion else None,
+        "reason": run.reason,
+        "subject": run.subject,
+        "commit": run.commit_sha,
+        "flow_run_id": str(run.flow_run_id) if run.flow_run_id else None,
+        "task_id": str(run.task_id) if run.task_id else None,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+    }
+
+
+def step_line(step: EventHandlerModel) -> dict[str, Any]:
+    return {
+        "step": step.handler_name,
+        "status": step.status.value,
+        "started_at": step.started_at.isoformat(),
+        "duration_ms": step.duration_ms,
+        "retries": step.retry_count,
+        "result": step.output_data,
+        "error": step.error_message,
+    }
+
+
+def effect_line(effect: OutboxModel) -> dict[str, Any]:
+    return {
+        "kind": effect.kind,
+        "status": effect.status.value,
+        "content": effect.content,
+        "attempts": effect.attempts,
+        "sent_at": effect.sent_at.isoformat() if effect.sent_at else None,
+        "error": effect.last_error,
+        "reason": effect.reason,
+    }
+
+
+async def lifecycle_result(session: AsyncSession, flow_run_id: UUID) -> dict[str, Any] | None:
+    """Return how the run ended that a Prefect flow run carried out."""
+    run = await run_store.by_flow_run(session, flow_run_id)
+    return None if run is None else run_line(run)

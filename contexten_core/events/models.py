@@ -1,0 +1,210 @@
+"""Tables of the events module: what arrived, what was done about it, and what has still to be said."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from contexten_core.db import BaseModel, EnumText
+
+
+class EventProvider(StrEnum):
+    GITHUB = "github"
+    LINEAR = "linear"
+    SLACK = "slack"
+    DEPLOYMENT = "deployment"
+    SYSTEM = "system"
+    USER = "user"
+
+
+class EventStatus(StrEnum):
+    """Where an event is. `skipped` is an event that ended as ignored, with the reason beside it."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    RETRYING = "retrying"
+
+
+class EventPriority(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class RunStatus(StrEnum):
+    RUNNING = "running"
+    COMPLETED = "completed"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+class Conclusion(StrEnum):
+    """What a completed run found, in GitHub's words: `error` means that it could not find out."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ERROR = "error"
+
+
+class HandlerStatus(StrEnum):
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class EffectStatus(StrEnum):
+    PENDING = "pending"
+    SENT = "sent"
+    DEAD = "dead"
+    WITHHELD = "withheld"
+
+
+class EventModel(BaseModel):
+    """One signed delivery, stored once per signed body, and the lease of the worker that handles it."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("provider", "digest"),
+        Index(None, "status", "available_at"),
+        Index(None, "provider", "external_id"),
+        Index(None, "created_at"),
+        Index(None, "lease_owner"),
+    )
+
+    external_id: Mapped[str | None]
+    event_type: Mapped[str]
+    provider: Mapped[EventProvider] = mapped_column(EnumText(EventProvider))
+    title: Mapped[str]
+    status: Mapped[EventStatus] = mapped_column(EnumText(EventStatus), default=EventStatus.PENDING)
+    priority: Mapped[EventPriority] = mapped_column(EnumText(EventPriority), default=EventPriority.MEDIUM)
+    payload: Mapped[dict[str, Any]]
+    headers: Mapped[dict[str, Any] | None]
+    processed_at: Mapped[datetime | None]
+    processing_duration_ms: Mapped[float | None]
+    retry_count: Mapped[int] = mapped_column(default=0)
+    max_retries: Mapped[int] = mapped_column(default=3)
+    error_message: Mapped[str | None]
+    error_details: Mapped[dict[str, Any] | None]
+    source_url: Mapped[str | None]
+    source_user: Mapped[str | None]
+    source_repository: Mapped[str | None]
+    project_id: Mapped[UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
+    task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
+
+    digest: Mapped[str]
+    subject: Mapped[str | None]
+    reason: Mapped[str | None]
+    available_at: Mapped[datetime]
+    lease_owner: Mapped[str | None]
+    lease_epoch: Mapped[int] = mapped_column(default=0)
+    lease_expires_at: Mapped[datetime | None]
+
+
+class EventPayloadModel(BaseModel):
+    """The bytes as they came, which the signature covers."""
+
+    __tablename__ = "event_payloads"
+    __table_args__ = (Index(None, "event_id"),)
+
+    payload_type: Mapped[str]
+    content_type: Mapped[str]
+    raw_payload: Mapped[bytes] = mapped_column(LargeBinary)
+    parsed_payload: Mapped[dict[str, Any] | None]
+    size_bytes: Mapped[int]
+    checksum: Mapped[str | None]
+    is_processed: Mapped[bool] = mapped_column(default=False)
+    processing_notes: Mapped[str | None]
+    event_id: Mapped[UUID] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+
+
+class RunModel(BaseModel):
+    """One handling of an event by the lifecycle flow; a replay is another run of the same event."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        UniqueConstraint("event_id", "attempt"),
+        Index(None, "flow_run_id"),
+        Index(None, "status", "created_at"),
+        Index(None, "created_at"),
+    )
+
+    event_id: Mapped[UUID] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    flow_run_id: Mapped[UUID | None]
+    status: Mapped[RunStatus] = mapped_column(EnumText(RunStatus), default=RunStatus.RUNNING)
+    conclusion: Mapped[Conclusion | None] = mapped_column(EnumText(Conclusion))
+    reason: Mapped[str | None]
+    subject: Mapped[str | None]
+    project_id: Mapped[UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
+    repository_id: Mapped[UUID | None] = mapped_column(ForeignKey("repositories.id", ondelete="SET NULL"))
+    commit_sha: Mapped[str | None]
+    prompt_id: Mapped[UUID | None] = mapped_column(ForeignKey("prompts.id", ondelete="SET NULL"))
+    explanation: Mapped[dict[str, Any] | None]
+    codebase_id: Mapped[UUID | None] = mapped_column(ForeignKey("codebases.id", ondelete="SET NULL"))
+    task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class EventHandlerModel(BaseModel):
+    """The record of one step of a run: what it was given, what it found, how long it took."""
+
+    __tablename__ = "event_handlers"
+    __table_args__ = (
+        UniqueConstraint("run_id", "handler_name"),
+        Index(None, "event_id"),
+    )
+
+    handler_name: Mapped[str]
+    handler_type: Mapped[str]
+    handler_version: Mapped[str | None]
+    status: Mapped[HandlerStatus] = mapped_column(EnumText(HandlerStatus))
+    started_at: Mapped[datetime]
+    completed_at: Mapped[datetime | None]
+    duration_ms: Mapped[float | None]
+    configuration: Mapped[dict[str, Any] | None]
+    input_data: Mapped[dict[str, Any] | None]
+    output_data: Mapped[dict[str, Any] | None]
+    error_message: Mapped[str | None]
+    error_stack_trace: Mapped[str | None]
+    retry_count: Mapped[int] = mapped_column(default=0)
+    memory_usage_mb: Mapped[float | None]
+    cpu_usage_percent: Mapped[float | None]
+    event_id: Mapped[UUID] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+
+
+class OutboxModel(BaseModel):
+    """One effect on the outside world, written with the state change that causes it and carried out afterwards.
+
+    Effects of one `stream` leave in the order of `position`; `effect_key` makes each happen once.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        UniqueConstraint("effect_key"),
+        Index(None, "status", "available_at"),
+        Index(None, "stream", "created_at"),
+        Index(None, "run_id"),
+    )
+
+    effect_key: Mapped[str]
+    kind: Mapped[str]
+    stream: Mapped[str]
+    position: Mapped[int]
+    status: Mapped[EffectStatus] = mapped_column(EnumText(EffectStatus), default=EffectStatus.PENDING)
+    reason: Mapped[str | None]
+    content: Mapped[dict[str, Any]]
+    answer: Mapped[dict[str, Any] | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    available_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))

@@ -1,0 +1,60 @@
+"""All SQL about runs and their step records."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contexten_core.events.models import EventHandlerModel, EventModel, RunModel, RunStatus
+
+
+async def get(session: AsyncSession, run_id: UUID) -> RunModel | None:
+    return await session.get(RunModel, run_id)
+
+
+async def latest_of(session: AsyncSession, event_id: UUID) -> RunModel | None:
+    statement = select(RunModel).where(RunModel.event_id == event_id).order_by(RunModel.attempt.desc()).limit(1)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def by_flow_run(session: AsyncSession, flow_run_id: UUID) -> RunModel | None:
+    statement = select(RunModel).where(RunModel.flow_run_id == flow_run_id).limit(1)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def of_event(session: AsyncSession, event_id: UUID) -> Sequence[RunModel]:
+    statement = select(RunModel).where(RunModel.event_id == event_id).order_by(RunModel.attempt)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def newest(session: AsyncSession, *, limit: int, status: RunStatus | None = None) -> Sequence[RunModel]:
+    statement = select(RunModel).order_by(RunModel.created_at.desc(), RunModel.id).limit(limit)
+    if status is not None:
+        statement = statement.where(RunModel.status == status)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def count(session: AsyncSession) -> int:
+    return (await session.execute(select(func.count()).select_from(RunModel))).scalar_one()
+
+
+async def step(session: AsyncSession, *, run_id: UUID, name: str) -> EventHandlerModel | None:
+    statement = select(EventHandlerModel).where(
+        EventHandlerModel.run_id == run_id, EventHandlerModel.handler_name == name
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def steps(session: AsyncSession, run_id: UUID) -> Sequence[EventHandlerModel]:
+    statement = (
+        select(EventHandlerModel)
+        .where(EventHandlerModel.run_id == run_id)
+        .order_by(EventHandlerModel.created_at, EventHandlerModel.id)
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
+async def event_of(session: AsyncSession, run_id: UUID) -> EventModel:
+    statement = select(EventModel).join(RunModel, RunModel.event_id == EventModel.id).where(RunModel.id == run_id)
+    return (await session.execute(statement)).scalar_one()

@@ -1,0 +1,1 @@
+"""What we say back to GitHub, Linear and Slack."""

@@ -1,0 +1,1 @@
+"""Learning: why things failed, which failures are the same, and what works."""

@@ -1,0 +1,1 @@
+"""Projects: which repository an event belongs to, and how it is reached."""

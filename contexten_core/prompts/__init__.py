@@ -1,0 +1,1 @@
+"""Prompts: which instruction applies to an event, and why."""

@@ -1,0 +1,76 @@
+"""All SQL about prompts and their conditions."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from contexten_core.prompts.models import PromptConditionModel, PromptModel, PromptStatus
+
+
+async def get(session: AsyncSession, prompt_id: UUID) -> PromptModel | None:
+    return await session.get(PromptModel, prompt_id)
+
+
+async def by_slug(session: AsyncSession, slug: str) -> PromptModel | None:
+    return (await session.execute(select(PromptModel).where(PromptModel.slug == slug))).scalar_one_or_none()
+
+
+async def active(session: AsyncSession) -> list[tuple[PromptModel, list[PromptConditionModel]]]:
+    """Return every active prompt with its active conditions, both in a stable order."""
+    prompts = (
+        await session.execute(
+            select(PromptModel).where(PromptModel.status == PromptStatus.ACTIVE).order_by(PromptModel.slug)
+        )
+    ).scalars()
+    conditions = (
+        await session.execute(
+            select(PromptConditionModel)
+            .join(PromptModel, PromptModel.id == PromptConditionModel.prompt_id)
+            .where(PromptModel.status == PromptStatus.ACTIVE, PromptConditionModel.is_active)
+            .order_by(PromptConditionModel.priority.desc(), PromptConditionModel.condition_name)
+        )
+    ).scalars()
+    by_prompt: dict[UUID, list[PromptConditionModel]] = defaultdict(list)
+    for condition in conditions:
+        by_prompt[condition.prompt_id].append(condition)
+    return [(prompt, by_prompt[prompt.id]) for prompt in prompts]
+
+
+async def replace_conditions(
+    session: AsyncSession, prompt_id: UUID, conditions: Sequence[PromptConditionModel]
+) -> None:
+    await session.execute(delete(PromptConditionModel).where(PromptConditionModel.prompt_id == prompt_id))
+    session.add_all(conditions)
+    await session.flush()
+
+
+async def conditions_of(session: AsyncSession, prompt_id: UUID) -> Sequence[PromptConditionModel]:
+    statement = select(PromptConditionModel).where(PromptConditionModel.prompt_id == prompt_id)
+    return (await session.execute(statement.order_by(PromptConditionModel.condition_name))).scalars().all()
+
+
+async def newest(session: AsyncSession, *, limit: int) -> Sequence[PromptModel]:
+    statement = select(PromptModel).order_by(PromptModel.created_at.desc()).limit(limit)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def count_use(session: AsyncSession, prompt_id: UUID, *, succeeded: bool, seconds: float) -> None:
+    """Add one outcome to a prompt's running figures: uses, share of successes, mean duration in seconds."""
+    await session.execute(
+        update(PromptModel)
+        .where(PromptModel.id == prompt_id)
+        .values(
+            usage_count=PromptModel.usage_count + 1,
+            success_rate=_running_mean(PromptModel.success_rate, float(succeeded)),
+            average_response_time=_running_mean(PromptModel.average_response_time, seconds),
+        )
+    )
+
+
+def _running_mean(column: InstrumentedAttribute[float | None], value: float) -> ColumnElement[float]:
+    total = func.coalesce(column, 0.0) * PromptModel.usage_count + value
+    return total / (PromptModel.usage_count + 1)

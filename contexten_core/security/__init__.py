@@ -1,0 +1,1 @@
+"""Signatures, and text from outside made safe to keep and to show."""

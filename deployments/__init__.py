@@ -1,0 +1,1 @@
+"""How Contexten runs: the embedded stack, the catalogue of deployments and the engine that executes them."""

@@ -1,0 +1,89 @@
+"""The worker process: dispatcher, engine and outbox in one event loop."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+from prefect.context import AsyncClientContext
+from sqlalchemy.exc import SQLAlchemyError
+
+from contexten_core.errors import ConfigurationError
+from contexten_core.integrations.github import GitHubReporter
+from contexten_core.integrations.outbox import deliver_due
+from contexten_core.runtime import Runtime, serving_runtime
+from contexten_core.settings import DatabaseKind, Settings
+from deployments.dispatcher import dispatch
+from deployments.engine import Engine
+from deployments.prefect_server import health_check
+from deployments.register import register
+
+logger = logging.getLogger(__name__)
+
+_DRAIN_SECONDS = 3.0
+_PREFECT_SECONDS = 90.0
+_PREFECT_POLL_SECONDS = 0.2
+# Prefect's own server on SQLite refuses writes at about five concurrent runs.
+_SQLITE_LIMIT = 2
+
+
+async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], object]) -> None:
+    """Work until `stop` is set; then finish or hand back what is in progress, within a few seconds."""
+    limit = settings.max_concurrent_operations
+    if settings.db.kind is DatabaseKind.SQLITE:
+        limit = min(limit, _SQLITE_LIMIT)
+        logger.info("on SQLite at most %d lifecycles run at once; PostgreSQL has no such limit", limit)
+    await _prefect_answers(settings)
+    async with serving_runtime(settings) as runtime, AsyncClientContext.get_or_create() as context:
+        engine = Engine(
+            context.client,
+            await register(context.client),
+            limit=limit,
+            name=f"contexten-{socket.gethostname()}-{os.getpid()}",
+        )
+        reporter = GitHubReporter(settings)
+        loops = [
+            asyncio.create_task(dispatch(runtime, engine), name="dispatcher"),
+            asyncio.create_task(engine.poll_scheduled(seconds=settings.prefect_poll_seconds), name="scheduled-runs"),
+            asyncio.create_task(_deliver(runtime, reporter), name="outbox"),
+        ]
+        ready()
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([stopping, *loops], return_when=asyncio.FIRST_COMPLETED)
+            for loop in loops:
+                if loop.done():
+                    loop.result()
+        finally:
+            stopping.cancel()
+            for loop in loops[:2]:
+                loop.cancel()
+            await engine.drain(seconds=_DRAIN_SECONDS)
+            loops[2].cancel()
+            await asyncio.wait(loops)
+            await reporter.close()
+
+
+async def _prefect_answers(settings: Settings) -> None:
+    """Wait for the Prefect server, which the stack starts together with this process."""
+    if settings.prefect_api_url is None:
+        raise ConfigurationError(
+            "a worker needs a Prefect server", hint="set PREFECT_API_URL, or use `contexten serve` without --role"
+        )
+    healthy = health_check(settings.prefect_api_url)
+    async with asyncio.timeout(_PREFECT_SECONDS):
+        while not await healthy():
+            await asyncio.sleep(_PREFECT_POLL_SECONDS)
+
+
+async def _deliver(runtime: Runtime, reporter: GitHubReporter) -> None:
+    while True:
+        looked_at = 0
+        try:
+            looked_at = await deliver_due(runtime, reporter)
+        except SQLAlchemyError as error:
+            logger.warning("the outbox cannot be read, will try again: %s", error)
+            await asyncio.sleep(1)
+        if not looked_at:
+            await asyncio.sleep(runtime.settings.poll_seconds)

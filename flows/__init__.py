@@ -1,0 +1,1 @@
+"""The flows: compositions of tasks, and nothing else."""
