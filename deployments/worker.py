@@ -73,7 +73,7 @@ async def _prefect_answers(settings: Settings) -> None:
         )
     healthy = health_check(settings.prefect_api_url)
     async with asyncio.timeout(_PREFECT_SECONDS):
-        while not await healthy():
+        while not await healthy():  # noqa: ASYNC110 - another process is waited for
             await asyncio.sleep(_PREFECT_POLL_SECONDS)
 
 

@@ -24,7 +24,7 @@ def doctor(as_json: AsJson = False) -> None:
         if as_json:
             print_json([asdict(finding) for finding in findings])
         for finding in [] if as_json else findings:
-            out.print(f"{_MARKS[finding.level]} {finding.subject:<11} {escape(finding.message)}", soft_wrap=True)
+            out.print(f"{_MARKS[finding.level]} {finding.subject:<11} {escape(finding.message)}")
             if finding.hint:
-                out.print(f"  {'':<11} [dim]{escape(finding.hint)}[/]", soft_wrap=True)
+                out.print(f"  {'':<11} [dim]{escape(finding.hint)}[/]")
         raise typer.Exit(1 if any(finding.level is Level.PROBLEM for finding in findings) else 0)

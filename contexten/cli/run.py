@@ -52,7 +52,7 @@ def _show(result: FlowResult, *, as_json: bool) -> None:
         values = {"name": result.name, "run_id": str(result.run_id), "state": result.state}
         print_json({**values, "result": result.result, "url": result.url})
         return
-    out.print(f"{escape(result.name)}  {coloured(result.state.lower())}  {result.url}", soft_wrap=True)
+    out.print(f"{escape(result.name)}  {coloured(result.state.lower())}  {result.url}")
     if isinstance(result.result, dict):
         for key, value in result.result.items():
             if value is not None:

@@ -116,7 +116,7 @@ def _show_addresses(stack: Stack) -> None:
     out.print(f"\n[bold]Dashboard[/]   {web}")
     out.print(f"[bold]Prefect UI[/]  {stack.urls['prefect']}")
     out.print(f"[bold]Webhooks[/]    {web}/github/events  (GitHub, application/json)")
-    out.print(f"[bold]Secret[/]      {'GITHUB_WEBHOOK_SECRET' if configured else secrets}", soft_wrap=True)
+    out.print(f"[bold]Secret[/]      {'GITHUB_WEBHOOK_SECRET' if configured else secrets}")
     if "github_emulator" in stack.urls:
         out.print(f"[bold]GitHub[/]      {stack.urls['github_emulator']}  (the demo's emulator)")
     out.print()

@@ -55,7 +55,7 @@ async def play(runtime: Runtime, urls: Mapping[str, str], console: Console) -> b
     for check in checks:
         mark = "[green]✓[/]" if check.holds else "[red]✗[/]"
         seen = "" if check.holds else f" [red]but: {escape(check.seen)}[/]"
-        console.print(f"{mark} {escape(check.expectation)}{seen}", soft_wrap=True)
+        console.print(f"{mark} {escape(check.expectation)}{seen}")
     console.print()
     return all(check.holds for check in checks)
 
@@ -71,7 +71,7 @@ async def _perform(runtime: Runtime, web: str, act: Act, console: Console) -> Ru
         f"[bold]{escape(act.title)}[/]  [dim]{answer.status_code} {answer.json()['status']}, event {event_id}[/]"
     )
     history = await _watch(runtime, event_id, console)
-    console.print(f"  [dim]run page: {web}/runs/{history.run.id}[/]\n", soft_wrap=True)
+    console.print(f"  [dim]run page: {web}/runs/{history.run.id}[/]\n")
     return history
 
 

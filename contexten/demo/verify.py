@@ -8,8 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten.demo.projects import context_of
@@ -41,6 +39,9 @@ async def check_prefect(prefect_api: str, history: RunHistory) -> Check:
 
     Our run ends a moment before Prefect has heard of it, so it is given a few seconds.
     """
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
     expectation = f"Prefect shows {history.run.name} completed with {len(Step)} completed tasks"
     flow_run_id = history.run.flow_run_id
     if flow_run_id is None:

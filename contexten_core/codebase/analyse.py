@@ -25,8 +25,8 @@ def analyse_file(
 ) -> FileFacts:
     """Tell what a file holds. Whatever the bytes are, there is an answer, and its note says what it leaves out.
 
-    Reads and writes nothing. Takes time in proportion to the size and lets no other thread run meanwhile, so that an
-    event loop is better served by a process for many files than by a thread.
+    Reads and writes nothing. Parsing holds the interpreter, so that many files belong in a process rather than in a
+    thread, and takes memory: some 250 bytes for each byte of crowded code, 700 at worst, given back afterwards.
 
     Args:
         path: the file's place in its repository, with "/" between folders.

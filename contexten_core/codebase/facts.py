@@ -21,7 +21,7 @@ class Note(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FunctionFact:
-    """A named function or method, and its first and last line, counted from 1."""
+    """A named function or method, and its first and last line, counted from 1; comments that end its body are in it."""
 
     name: str
     line: int

@@ -1,9 +1,9 @@
 """Which languages are parsed, and what a function, a class and a comment are in each: one row per grammar.
 
 A function is a named piece of code with a body, methods, constructors and nested functions included. A function
-expression counts where something names it: a variable, a property, a field, a default export. Signatures without a body
-do not count, nor do lambdas, closures and callbacks, nor code inside Rust macros. A class is a type declared with a body
-of its own: class, struct, union, enum, record, interface, trait, Ruby module; aliases are not.
+expression counts where something names it: a variable, a property, a field, a default export. Signatures without a
+body do not count, nor do lambdas, closures and callbacks, nor code inside Rust macros. A class is a type declared with
+a body of its own: class, struct, union, enum, record, interface, trait, Ruby module; aliases are not.
 
 The rows name node types rather than hold tree-sitter queries: below 32,768 levels the query cursor of tree-sitter 0.26
 takes quadratic time and loses matches, and the progress callback that would bound it ends the process.

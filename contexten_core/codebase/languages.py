@@ -86,9 +86,11 @@ LANGUAGES = (
     Language("GLSL", _C, (".glsl", ".frag", ".vert", ".comp")),
     Language("Go", _C_TICK, (".go",), grammar="go"),
     Language("GraphQL", _HASH_TEXT, (".graphql", ".gql")),
-    Language("Groovy", _C_TEXT, (".groovy", ".gradle"), ("jenkinsfile",), ("groovy",)),
+    Language("Groovy", _C_TEXT, (".groovy", ".gradle"), ("jenkinsfile",), interpreters=("groovy",)),
     Language("HTML", _MARKUP, (".html", ".htm", ".xhtml")),
-    Language("Haskell", Syntax(line=("--",), block=(("{-", "-}"),), quotes=('"',)), (".hs",), (), ("runhaskell",)),
+    Language(
+        "Haskell", Syntax(line=("--",), block=(("{-", "-}"),), quotes=('"',)), (".hs",), interpreters=("runhaskell",)
+    ),
     Language(
         "INI",
         Syntax(line=(";", "#")),
@@ -105,14 +107,22 @@ LANGUAGES = (
     Language("JSON", _NONE, (".json", ".geojson", ".webmanifest", ".ipynb", ".jsonl"), kind=LanguageKind.DATA),
     Language("JSON with comments", _C, (".json5", ".jsonc"), kind=LanguageKind.DATA),
     Language("Java", _C_TEXT, (".java",), grammar="java"),
-    Language("JavaScript", _C_TICK, (".js", ".jsx", ".mjs", ".cjs"), (), ("node",), grammar="javascript"),
+    Language("JavaScript", _C_TICK, (".js", ".jsx", ".mjs", ".cjs"), interpreters=("node",), grammar="javascript"),
     Language("Jinja", Syntax(block=(("{#", "#}"), ("<!--", "-->"))), (".j2", ".jinja", ".jinja2")),
     Language(
-        "Julia", Syntax(line=("#",), block=(("#=", "=#"),), quotes=('"',), texts=('"""',)), (".jl",), (), ("julia",)
+        "Julia",
+        Syntax(line=("#",), block=(("#=", "=#"),), quotes=('"',), texts=('"""',)),
+        (".jl",),
+        interpreters=("julia",),
     ),
     Language("Kotlin", _C_TEXT, (".kt", ".kts")),
     Language("Less", _C, (".less",)),
-    Language("Lua", Syntax(line=("--",), block=(("--[[", "]]"),), quotes=('"', "'")), (".lua",), (), ("lua", "luajit")),
+    Language(
+        "Lua",
+        Syntax(line=("--",), block=(("--[[", "]]"),), quotes=('"', "'")),
+        (".lua",),
+        interpreters=("lua", "luajit"),
+    ),
     Language("Makefile", _HASH, (".mk", ".mak"), ("makefile", "gnumakefile", "justfile")),
     Language("Markdown", _MARKUP, (".md", ".markdown", ".mdx"), kind=LanguageKind.PROSE),
     Language("Nim", Syntax(line=("#",), block=(("#[", "]#"),), quotes=('"',), texts=('"""',)), (".nim",)),
@@ -120,9 +130,9 @@ LANGUAGES = (
     Language("OCaml", _ML, (".ml", ".mli")),
     Language("Objective-C", _C, (".m", ".mm")),
     # `#` starts comments in PHP as well, but far more often attributes.
-    Language("PHP", _C, (".php", ".phtml"), (), ("php",)),
+    Language("PHP", _C, (".php", ".phtml"), interpreters=("php",)),
     Language("Pascal", Syntax(line=("//",), block=(("{", "}"), ("(*", "*)")), quotes=("'",)), (".pas", ".dpr", ".lpr")),
-    Language("Perl", Syntax(line=("#",), block=(("\n=", "\n=cut"),)), (".pl", ".pm", ".t"), (), ("perl",)),
+    Language("Perl", Syntax(line=("#",), block=(("\n=", "\n=cut"),)), (".pl", ".pm", ".t"), interpreters=("perl",)),
     Language(
         "PowerShell",
         Syntax(line=("#",), block=(("<#", "#>"),), quotes=('"', "'")),
@@ -131,12 +141,15 @@ LANGUAGES = (
         ("pwsh",),
     ),
     Language(
-        "Prolog", Syntax(line=("%",), block=(("/*", "*/"),), quotes=('"', "'")), (".pro", ".prolog"), (), ("swipl",)
+        "Prolog",
+        Syntax(line=("%",), block=(("/*", "*/"),), quotes=('"', "'")),
+        (".pro", ".prolog"),
+        interpreters=("swipl",),
     ),
     Language("Properties", Syntax(line=("#", "!")), (".properties",), kind=LanguageKind.DATA),
     Language("Protocol Buffers", _C, (".proto",)),
-    Language("Python", _HASH_TEXT, (".py", ".pyi", ".pyw"), (), ("python", "pypy"), grammar="python"),
-    Language("R", _HASH, (".r",), (), ("rscript",)),
+    Language("Python", _HASH_TEXT, (".py", ".pyi", ".pyw"), interpreters=("python", "pypy"), grammar="python"),
+    Language("R", _HASH, (".r",), interpreters=("rscript",)),
     Language(
         "Ruby",
         Syntax(line=("#",), block=(("\n=begin", "\n=end"),), quotes=('"', "'")),
@@ -149,8 +162,8 @@ LANGUAGES = (
     Language("SCSS", _C, (".scss", ".sass")),
     Language("SQL", Syntax(line=("--",), block=(("/*", "*/"),), quotes=("'", '"')), (".sql",)),
     Language("SVG", _MARKUP, (".svg",), kind=LanguageKind.DATA),
-    Language("Scala", _C_TEXT, (".scala", ".sc", ".sbt"), (), ("scala",)),
-    Language("Scheme", _LISP, (".scm", ".ss", ".rkt"), (), ("racket", "guile")),
+    Language("Scala", _C_TEXT, (".scala", ".sc", ".sbt"), interpreters=("scala",)),
+    Language("Scheme", _LISP, (".scm", ".ss", ".rkt"), interpreters=("racket", "guile")),
     Language(
         "Shell",
         _HASH,
@@ -161,16 +174,16 @@ LANGUAGES = (
     Language("Solidity", _C, (".sol",)),
     Language("Starlark", _HASH_TEXT, (".bzl", ".bazel", ".star"), ("build", "workspace", "tiltfile")),
     Language("Svelte", Syntax(block=(("<!--", "-->"), ("/*", "*/"))), (".svelte",)),
-    Language("Swift", _C_TEXT, (".swift",), (), ("swift",)),
+    Language("Swift", _C_TEXT, (".swift",), interpreters=("swift",)),
     Language(
         "TOML", _HASH_TEXT, (".toml",), ("cargo.lock", "poetry.lock", "uv.lock", "pipfile"), kind=LanguageKind.DATA
     ),
-    Language("Tcl", _HASH, (".tcl",), (), ("tclsh", "wish")),
+    Language("Tcl", _HASH, (".tcl",), interpreters=("tclsh", "wish")),
     Language("TeX", _PERCENT, (".tex", ".sty", ".cls", ".bib"), kind=LanguageKind.PROSE),
     Language("Terraform", _HASH_C, (".tf", ".tfvars", ".hcl")),
     TEXT,
     Language("Thrift", _HASH_C, (".thrift",)),
-    Language("TypeScript", _C_TICK, (".ts", ".mts", ".cts"), (), ("deno", "tsx", "bun"), grammar="typescript"),
+    Language("TypeScript", _C_TICK, (".ts", ".mts", ".cts"), interpreters=("deno", "tsx", "bun"), grammar="typescript"),
     Language("TypeScript", _C_TICK, (".tsx",), grammar="tsx"),
     Language("VHDL", _DASH, (".vhd", ".vhdl")),
     Language("Verilog", _C, (".v", ".vh", ".sv", ".svh")),

@@ -48,7 +48,7 @@ async def run_command(
         cwd: where it runs.
         limits: what it may use.
         on_output: given the first `limits.output_bytes` of output as they come, at most about three times a second,
-            then one line that says there is more.
+            then one line that says there is more. Reading goes on meanwhile, but the end waits for its last call.
         environment: variables on top of the few that every command gets.
         scratch: a folder for its home and temporary files, left to the caller; by default one beside `cwd` that is
             removed again.

@@ -155,7 +155,10 @@ class GitProcess:
         while (end := self._buffer.find(terminator, searched)) < 0:
             searched = len(self._buffer)
             if searched > _MAX_RECORD:
-                raise GitError(f"{self._what} failed: a line of git's answer is longer than {_MAX_RECORD} bytes")
+                raise GitError(
+                    f"{self._what} failed: a line of git's answer is longer than {_MAX_RECORD} bytes",
+                    hint="A file name of that length cannot be handled.",
+                )
             if not self._fill():
                 return None
         record = bytes(self._buffer[:end])

@@ -72,6 +72,7 @@ class RunningCommand:
         self._started = time.monotonic()
         try:
             self._tree = ProcessTree(self._process.pid, mark=mark, pipe=self._pipe, limits=_rlimits(limits))
+            self._watch = ExitWatch(self._process.pid)
         except BaseException:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -85,15 +86,14 @@ class RunningCommand:
     ) -> CommandResult:
         """Wait for the end, read the output, enforce the limits, and leave no process behind however this ends."""
         loop = asyncio.get_running_loop()
-        watch = ExitWatch(self._process.pid)
         streaming = loop.create_task(self._stream(on_output)) if on_output else None
         cancelling = loop.create_task(cancel.wait()) if cancel else None
         os.set_blocking(self._pipe, False)
         loop.add_reader(self._pipe, self._read)
         try:
-            ended = await self._until_end(watch.ended, streaming, cancelling)
+            ended = await self._until_end(streaming, cancelling)
             if ended is not Ended.EXITED:
-                await self._ask_to_end(watch.ended)
+                await self._ask_to_end()
             duration = time.monotonic() - self._started
             await self._kill_all()
             await self._drain()
@@ -102,11 +102,11 @@ class RunningCommand:
             return self._result(ended, duration)
         except asyncio.CancelledError:
             if self._process.returncode is None:
-                await self._ask_to_end(watch.ended)
+                await self._ask_to_end()
             raise
         finally:
             # Nothing may interrupt this part, not even a second cancellation. Looking for processes needs descriptors.
-            watch.close()
+            self._watch.close()
             loop.remove_reader(self._pipe)
             os.close(self._pipe)
             self._kill_at_once()
@@ -117,10 +117,10 @@ class RunningCommand:
 
     async def _until_end(
         self,
-        exited: "asyncio.Future[None]",
         streaming: "asyncio.Task[None] | None",
         cancelling: "asyncio.Task[bool] | None",
     ) -> Ended:
+        exited = self._watch.ended
         awaited = [future for future in (exited, streaming, cancelling) if future]
         deadline = self._started + self._limits.wall_seconds
         interval = _FIRST_SAMPLE_SECONDS
@@ -139,9 +139,9 @@ class RunningCommand:
                 return Ended.TIMED_OUT
             interval = min(2 * interval, _SAMPLE_SECONDS)
 
-    async def _ask_to_end(self, exited: "asyncio.Future[None]") -> None:
+    async def _ask_to_end(self) -> None:
         self._tree.terminate()
-        await asyncio.wait([exited], timeout=self._limits.grace_seconds)
+        await asyncio.wait([self._watch.ended], timeout=self._limits.grace_seconds)
 
     async def _kill_all(self) -> None:
         deadline = time.monotonic() + _KILL_SECONDS

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -34,24 +34,28 @@ _PAYLOAD_LIMIT = 200_000
 
 
 class Result(StrEnum):
-    """How a run stands, the worst first, and what that means."""
+    """How a run stands, the worst first."""
 
-    FAILURE = "failure", "the command failed"
-    ERROR = "error", "the command could not be run"
-    FAILED = "failed", "Contexten could not finish the run"
-    RUNNING = "running", "not ended yet"
-    SUCCESS = "success", "the command succeeded"
-    IGNORED = "ignored", "there was nothing to do"
+    FAILURE = "failure"
+    ERROR = "error"
+    FAILED = "failed"
+    RUNNING = "running"
+    SUCCESS = "success"
+    IGNORED = "ignored"
 
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str) -> Self:
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
+    @property
+    def meaning(self) -> str:
+        return _MEANINGS[self]
 
 
+_MEANINGS = {
+    Result.FAILURE: "the command failed",
+    Result.ERROR: "the command could not be run",
+    Result.FAILED: "Contexten could not finish the run",
+    Result.RUNNING: "not ended yet",
+    Result.SUCCESS: "the command succeeded",
+    Result.IGNORED: "there was nothing to do",
+}
 _FAILING = (Result.FAILURE, Result.ERROR, Result.FAILED)
 _STATUS_OF = {
     Result.RUNNING: RunStatus.RUNNING,
@@ -96,6 +100,10 @@ class Dashboard:
     @property
     def is_empty(self) -> bool:
         return not self.total and not self.event_counts
+
+    @property
+    def failing_count(self) -> int:
+        return sum(self.counts[result] for result in _FAILING)
 
     @property
     def is_live(self) -> bool:

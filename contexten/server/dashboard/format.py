@@ -46,10 +46,8 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     seconds = max(seconds, 0.0)
-    if seconds < _ROUNDS_TO_ONE:
-        return f"{seconds * 1000:.0f} ms"
     if seconds < _ROUNDS_TO_TEN:
-        return f"{seconds:.1f} s"
+        return f"{seconds * 1000:.0f} ms" if seconds < _ROUNDS_TO_ONE else f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _MINUTE:
         return f"{whole} s"

@@ -40,11 +40,10 @@ class PageRoute(APIRoute):
             try:
                 response = await handle(request)
             except ContextenError as error:
-                response = render(request, "problem.html", status=error.status, error=error)
-            except SQLAlchemyError as failure:
-                logger.error("%s: the database failed: %s", request.url.path, failure)  # noqa: TRY400 - no trace helps
-                error = UnavailableError("the database does not answer", hint="try again; `contexten doctor` tells why")
-                response = render(request, "problem.html", status=error.status, error=error, live=True)
+                response = _problem(request, error)
+            except SQLAlchemyError as error:
+                logger.warning("%s: the database failed: %s", request.url.path, error)
+                response = _problem(request, UnavailableError("the database does not answer", transient=True))
             response.headers.update(SECURITY_HEADERS)
             return response
 
@@ -64,6 +63,10 @@ def render(request: Request, template: str, *, status: int = 200, live: bool = F
         toggle=f"?{toggled.query}",
     )
     return HTMLResponse(body, status_code=status, headers={"Cache-Control": "no-cache"})
+
+
+def _problem(request: Request, error: ContextenError) -> HTMLResponse:
+    return render(request, "problem.html", status=error.status, live=error.transient, error=error)
 
 
 def static_file(name: str) -> Response:

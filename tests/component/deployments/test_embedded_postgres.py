@@ -72,6 +72,10 @@ async def ask(
         await engine.dispose()
 
 
+def link_of(home: Home) -> Path:
+    return Path((home.run / "postgres-socket").read_text())
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -179,7 +183,7 @@ async def test_a_path_that_no_socket_can_have_is_reached_by_a_link(tmp_path: Pat
     home.create()
     postgres = EmbeddedPostgres(home)
     async with running(postgres):
-        link = Path((home.run / "postgres-socket").read_text())
+        link = link_of(home)
         assert mode(link) == 0o700
         for driver in ("psycopg", "asyncpg"):
             assert await ask(postgres, "SELECT 1", driver=driver) == 1
@@ -191,7 +195,7 @@ async def test_the_link_of_a_killed_stack_is_removed_by_the_next(tmp_path: Path)
     home.create()
     killed, following = EmbeddedPostgres(home), EmbeddedPostgres(home)
     await killed.prepare()
-    link = Path((home.run / "postgres-socket").read_text())
+    link = link_of(home)
     await following.prepare()
     assert not link.exists()
     following.close()
@@ -207,7 +211,7 @@ async def test_a_server_that_crashes_is_started_again(home: Home) -> None:
         (before,) = supervisor.running
         os.kill(before.process.pid, signal.SIGKILL)
         async with asyncio.timeout(20):
-            while before in supervisor.running or not supervisor.running or not await postgres.ready():
+            while before in supervisor.running or not await postgres.ready():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
         assert await ask(postgres, "SELECT 1") == 1
 

@@ -117,7 +117,9 @@ INJECTED_REFS = [
 
 
 @pytest.mark.parametrize("ref", INJECTED_REFS)
-def test_a_ref_that_git_would_not_allow_never_reaches_it(ref: str, mirror: Mirror) -> None:
+def test_a_ref_that_git_would_not_allow_never_reaches_it(ref: str, mirrors: GitMirrors) -> None:
+    mirror = mirrors.open("https://git.invalid/octo/cat.git")
+
     with pytest.raises(GitError, match="not a valid ref name"):
         mirror.head(ref)
     with pytest.raises(GitError, match="not a valid ref name"):
@@ -127,7 +129,9 @@ def test_a_ref_that_git_would_not_allow_never_reaches_it(ref: str, mirror: Mirro
 @pytest.mark.parametrize(
     "commit", ["--help", "HEAD", "main", "a" * 39, "a" * 41, "g" * 40, "a" * 40 + "\n", "a" * 40 + "^"]
 )
-def test_only_whole_ids_are_commits_or_blobs(commit: str, mirror: Mirror, tmp_path: Path) -> None:
+def test_only_whole_ids_are_commits_or_blobs(commit: str, mirrors: GitMirrors, tmp_path: Path) -> None:
+    mirror = mirrors.open("https://git.invalid/octo/cat.git")
+
     for use in (mirror.fetch, mirror.files, lambda value: list(mirror.read([value]))):
         with pytest.raises(GitError, match="full commit id"):
             use(commit)

@@ -53,8 +53,8 @@ platform linux -- Python 3.11.7, pytest-8.4.2, pluggy-1.6.0
 rootdir: /var/lib/contexten/checkouts/5d1c/code
 collected 21 items
 
-tests/test_invoice.py \x1b[32m.\x1b[0m\x1b[32m.\x1b[0m\x1b[31mF\x1b[0m\x1b[32m..........\x1b[0m                            [ 61%]
-tests/test_rounding.py \x1b[32m........\x1b[0m                                 [100%]
+tests/test_invoice.py \x1b[32m.\x1b[0m\x1b[32m.\x1b[0m\x1b[31mF\x1b[0m\x1b[32m..........\x1b[0m          [ 61%]
+tests/test_rounding.py \x1b[32m........\x1b[0m               [100%]
 
 =================================== FAILURES ===================================
 \x1b[31m\x1b[1m_____________________________ test_total_rounds_half_even ______________________________\x1b[0m
