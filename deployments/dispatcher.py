@@ -52,4 +52,5 @@ async def _start(runtime: Runtime, engine: Engine, run: RunRef) -> None:
         return
     async with runtime.database.transaction() as session:
         await attach_flow_run(session, run_id=run.run_id, flow_run_id=flow_run.id)
-    engine.start(flow_run)
+    # Whatever kept the flow from even beginning, its lease runs out and the event is claimed again.
+    engine.start(flow_run, ended=lambda: runtime.leases.release(run.event_id))

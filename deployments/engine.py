@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -41,13 +42,21 @@ class Engine:
     def deployment_id(self, workflow: Workflow) -> UUID:
         return next(key for key, value in self.workflows.items() if value is workflow)
 
-    def start(self, flow_run: FlowRun) -> None:
-        """Execute a flow run in the background. A run that this engine already executes is left alone."""
+    def start(self, flow_run: FlowRun, *, ended: Callable[[], None] = lambda: None) -> None:
+        """Execute a flow run in the background, and call `ended` afterwards, however it went.
+
+        A run that this engine already executes is left alone.
+        """
         if flow_run.id in self._running or flow_run.deployment_id not in self.workflows:
             return
         task = asyncio.create_task(self._execute(flow_run), name=f"flow-run {flow_run.name}")
         self._running[flow_run.id] = task
-        task.add_done_callback(lambda _: self._running.pop(flow_run.id, None))
+
+        def forget(_: asyncio.Task[None]) -> None:
+            self._running.pop(flow_run.id, None)
+            ended()
+
+        task.add_done_callback(forget)
 
     async def _execute(self, flow_run: FlowRun) -> None:
         assert flow_run.deployment_id is not None

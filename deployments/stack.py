@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from contexten_core.db import migrate, utc_now
+from contexten_core.execution.trees import remove_tree
 from contexten_core.settings import DatabaseKind, Settings
 from deployments.child import Child
 from deployments.embedded_postgres import EmbeddedPostgres
@@ -64,6 +65,8 @@ async def running_stack(settings: Settings, *, say: Say) -> AsyncIterator[Stack]
     with home.lock():
         for orphan in await end_orphans(home):
             say(f"Ended {orphan.name} (pid {orphan.process.pid}), left over from a stack that was killed")
+        for leftover in home.checkouts.iterdir():
+            await asyncio.to_thread(remove_tree, leftover)
         state = StackState(supervisor=ProcessId.of_started(os.getpid()), started_at=utc_now().isoformat(), urls={})
         record = StateRecord(home, state)
         builder = _Builder(home, settings.model_copy(deep=True), record, say)

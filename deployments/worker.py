@@ -10,6 +10,7 @@ from prefect.context import AsyncClientContext
 from sqlalchemy.exc import SQLAlchemyError
 
 from contexten_core.errors import ConfigurationError
+from contexten_core.execution.processes import end_abandoned_commands
 from contexten_core.integrations.github import GitHubReporter
 from contexten_core.integrations.outbox import deliver_due
 from contexten_core.runtime import Runtime, serving_runtime
@@ -34,6 +35,8 @@ async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], o
     if settings.db.kind is DatabaseKind.SQLITE:
         limit = min(limit, _SQLITE_LIMIT)
         logger.info("on SQLite at most %d lifecycles run at once; PostgreSQL has no such limit", limit)
+    if abandoned := await asyncio.to_thread(end_abandoned_commands):
+        logger.warning("killed %d processes of commands whose worker is gone", abandoned)
     await _prefect_answers(settings)
     async with serving_runtime(settings) as runtime, AsyncClientContext.get_or_create() as context:
         engine = Engine(

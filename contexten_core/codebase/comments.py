@@ -32,7 +32,7 @@ def comments(*, text: bytes, syntax: Syntax) -> Iterator[Span]:
 
 @cache
 def _pattern(syntax: Syntax) -> re.Pattern[bytes]:
-    """Compile a pattern that takes linear time: what is opened always ends, with its line or with the text if need be."""
+    """Compile a pattern that takes linear time: what opens always ends, with its line or the text if need be."""
     blocks = {opening: rf"{_mark(opening)}(?s:.*?)(?:{_mark(closing)}|\Z)" for opening, closing in syntax.block}
     lines = {opening: rf"{_mark(opening)}[^\n]*" for opening in syntax.line}
     texts = {quote: rf"{quote}(?s:.*?)(?:{quote}|\Z)" for quote in syntax.texts}

@@ -5,6 +5,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from contexten_core.errors.base import ContextenError
 
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether the same operation may succeed later without anybody changing anything.
@@ -15,4 +18,6 @@ def is_transient(error: BaseException) -> bool:
         return error.transient
     if isinstance(error, DBAPIError):
         return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code == _TOO_MANY_REQUESTS or error.response.status_code >= _SERVER_ERROR
     return isinstance(error, httpx.TransportError | TimeoutError | ConnectionError)

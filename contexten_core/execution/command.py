@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from contexten_core.errors import ExecutionError
+from contexten_core.execution.processes import MARK
 from contexten_core.execution.results import CommandResult, Ended, Limits, describe
 from contexten_core.execution.running import RunningCommand
 from contexten_core.execution.trees import remove_tree
@@ -24,7 +25,6 @@ __all__ = ["CommandResult", "Ended", "Limits", "describe", "run_command"]
 logger = logging.getLogger(__name__)
 
 _STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MARK = "CONTEXTEN_RUN"
 _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
@@ -60,7 +60,7 @@ async def run_command(
     _check(argv, cwd)
     private = scratch or _make_private_folder(cwd)
     try:
-        mark = f"{_MARK}={secrets.token_hex(16)}"
+        mark = f"{MARK}={os.getpid()}-{secrets.token_hex(16)}"
         complete = _environment(private, environment or {}, mark=mark)
         try:
             running = RunningCommand(argv, cwd=cwd, environment=complete, mark=mark, limits=limits)

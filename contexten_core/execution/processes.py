@@ -11,8 +11,26 @@ import psutil
 
 from contexten_core.execution.rlimits import lower_limit
 
+MARK = "CONTEXTEN_RUN"
+"""In the environment of every process of a command: the id of the process that started it, and something random."""
+
 _POLL_SECONDS = 0.05
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied)
+
+
+def end_abandoned_commands() -> int:
+    """Kill what is left of commands whose worker is gone, and return how many processes that were (Linux only)."""
+    ended = 0
+    for pid in psutil.pids():
+        # Errors: it has ended, is somebody else's, or this system has no such files.
+        with suppress(OSError, *_GONE):
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            marks = [value for value in variables if value.startswith(f"{MARK}=".encode())]
+            worker = marks[0].partition(b"=")[2].partition(b"-")[0] if marks else b""
+            if worker.isdigit() and not psutil.pid_exists(int(worker)):
+                psutil.Process(pid).kill()
+                ended += 1
+    return ended
 
 
 class ExitWatch:

@@ -1,6 +1,7 @@
 """Parse JSON from outside strictly, with one kind of error for everything that can be wrong with it."""
 
 import json
+import math
 from typing import Any, NoReturn
 
 from contexten_core.errors import MalformedPayloadError
@@ -16,7 +17,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
             deeper than `MAXIMUM_DEPTH`.
     """
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise MalformedPayloadError(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
@@ -30,6 +31,14 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    """Refuse what Python would read as infinity, and no database would store."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
 
 
 def _reason(error: ValueError | RecursionError) -> str:

@@ -30,7 +30,7 @@ _SHOWN_RUNS = 50
 _SHOWN_FAILURES = 6
 _SHOWN_EVENTS = 8
 _SHOWN_PATTERNS = 8
-_PAYLOAD_LIMIT = 200_000
+PAYLOAD_LIMIT = 200_000
 
 
 class Result(StrEnum):
@@ -205,7 +205,7 @@ async def collect_run(session: AsyncSession, settings: Settings, run_id: UUID, *
 async def collect_event(session: AsyncSession, event_id: UUID) -> EventPage:
     """Collect an event's page. Raises NotFoundError when there is no such event."""
     history = await event_history(session, event_id)
-    payload, is_cut = pretty_json(history.event.payload, _PAYLOAD_LIMIT)
+    payload, is_cut = pretty_json(history.event.payload, PAYLOAD_LIMIT)
     return EventPage(
         history=history,
         rows=[await _with_headline(session, run) for run in reversed(history.runs[-_SHOWN_RUNS:])],
