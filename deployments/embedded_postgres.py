@@ -125,7 +125,9 @@ class EmbeddedPostgres:
         """
         for name in names:
             _check_name(name)
-        conninfo = self._conninfo(user=_ADMIN, password=self._home.secret("postgres-admin"))
+        conninfo = self._conninfo(
+            user=_ADMIN, password=self._home.secret("postgres-admin"), options="-c statement_timeout=60s"
+        )
         try:
             connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
         except psycopg.OperationalError as error:

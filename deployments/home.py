@@ -158,9 +158,15 @@ class Home:
         Children do not inherit it, so that no orphan can keep the home locked.
 
         Raises:
-            StackError: another process holds it.
+            StackError: another process holds it, or it belongs to another account.
         """
-        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StackError(
+                f"The home {self.root} cannot be locked: {error}",
+                hint="If it belongs to another account, set CONTEXTEN_HOME to a folder of your own.",
+            ) from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -47,8 +47,18 @@ class Keeper:
         )
 
     async def start(self) -> dict[str, Any]:
-        """Start the child and wait until it is ready."""
-        self._log = self._log or BoundedLog(self._child.log)
+        """Start the child and wait until it is ready.
+
+        Returns:
+            What it reported on its ready pipe.
+
+        Raises:
+            StackError: it did not become ready.
+        """
+        try:
+            self._log = self._log or BoundedLog(self._child.log)
+        except OSError as error:
+            raise StackError(f"The log of {self.name} cannot be written: {error}") from error
         self._process = await ChildProcess.spawn(self._child, log=self._log)
         self._changed()
         report = await self._process.wait_ready()

@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNS = 0x00020000
 _MS_BIND = 0x1000
 _MS_REC = 0x4000
-_MS_PRIVATE = 0x40000
+_MS_SLAVE = 0x80000
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -62,7 +62,8 @@ def _mount_privately(source: str, target: str) -> None:
     if sys.platform != "linux":
         raise OSError(f"private mounts need Linux, this is {sys.platform}")
     _call("unshare", _CLONE_NEWNS)
-    _call("mount", b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None)
+    # What is mounted here stays here; what the system unmounts goes here as well, so that no disk is kept busy.
+    _call("mount", b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_SLAVE), None)
     _call("mount", os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(_MS_BIND), None)
 
 

@@ -1,5 +1,6 @@
 """PostgreSQL processes that outlived their supervisor, found by the data folder they work in."""
 
+import asyncio
 import os
 from pathlib import Path
 from signal import Signals
@@ -14,12 +15,12 @@ from deployments.process_table import ProcessId
 
 STOP_SIGNALS: Final = (Signals.SIGINT, Signals.SIGQUIT)
 
-_SERVER_SECONDS: Final = 10.0
-_BACKEND_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 5.0
+_WITHIN_SECONDS: Final = 10.0
 
 
 async def end_servers(data: Path) -> tuple[int, ...]:
-    """End every PostgreSQL process that works in a data folder: first the server in good order, then stray backends.
+    """End every PostgreSQL process that works in a data folder, in good order if possible.
 
     The state file of a supervisor may not know them, and `postmaster.pid` names only the server, while a new server
     refuses to start as long as a single backend of the old one is alive.
@@ -32,21 +33,17 @@ async def end_servers(data: Path) -> tuple[int, ...]:
     """
     found = _processes_in(data)
     pids = {process.pid for process in found}
-    servers = [process for process in found if _parent(process.pid) not in pids]
-    for process in (*servers, *(process for process in found if process not in servers)):
-        is_server = process in servers
-        survivors = await end(
-            process,
-            signals=STOP_SIGNALS if is_server else (Signals.SIGQUIT,),
-            patience=_SERVER_SECONDS / 2 if is_server else _BACKEND_SECONDS,
-            within=_SERVER_SECONDS if is_server else _BACKEND_SECONDS,
+    # A server, or backends that have lost theirs; the other processes end with the server.
+    leaders = [process for process in found if _parent(process.pid) not in pids]
+    survivors = await asyncio.gather(
+        *(end(leader, signals=STOP_SIGNALS, patience=_PATIENCE_SECONDS, within=_WITHIN_SECONDS) for leader in leaders)
+    )
+    if stuck := frozenset[ProcessId]().union(*survivors):
+        raise StackError(
+            f"PostgreSQL still uses {data} and cannot be ended (pid {', '.join(str(each.pid) for each in stuck)})",
+            hint="It is probably stuck in a system call; wait for it, or restart the machine.",
+            transient=True,
         )
-        if survivors:
-            raise StackError(
-                f"A PostgreSQL process still uses {data} and cannot be ended (pid {process.pid})",
-                hint="It is probably stuck in a system call; wait for it, or restart the machine.",
-                transient=True,
-            )
     return tuple(process.pid for process in found)
 
 

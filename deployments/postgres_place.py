@@ -49,7 +49,7 @@ class Place:
         """Make a folder, if need be, and let the server's account own it."""
         folder.mkdir(mode=0o700, exist_ok=True)
         if self.account is not None:
-            os.chown(folder, self.account.uid, self.account.gid)
+            os.chown(folder, self.account.uid, self.account.gid, follow_symlinks=False)
 
 
 def find_place(folder: Path, *, data: Path, binaries: Path | None) -> Place:

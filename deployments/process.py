@@ -22,6 +22,7 @@ from deployments.readiness import READY_FD_VARIABLE
 _POLL_SECONDS: Final = 0.03
 _LAST_WORDS_SECONDS: Final = 0.5
 _LARGEST_REPORT: Final = 65_536
+_SIGNAL_NAMES: Final = {number.value: number.name for number in Signals}
 
 
 def launcher(
@@ -192,8 +193,9 @@ async def run_to_end(child: Child, *, log: BoundedLog, within: float, stdin: int
 
 
 def describe_exit(code: int) -> str:
+    """Say how a process ended, given its exit code or the negative number of a signal."""
     if code < 0:
-        return f"was ended by {Signals(-code).name}"
+        return f"was ended by {_SIGNAL_NAMES.get(-code, f'signal {-code}')}"
     return f"ended with exit code {code}"
 
 

@@ -21,7 +21,7 @@ class ProcessId:
 
     Attributes:
         pid: the process id.
-        birth: which boot of the machine, and when in it, the process was created.
+        birth: in which boot of the machine, in which pid namespace, and when the process was created.
     """
 
     pid: int
@@ -31,19 +31,19 @@ class ProcessId:
     def of(cls, pid: int) -> "ProcessId | None":
         """Identify a running process; None when there is none, or only its exit status is left."""
         started = _linux_start(pid) if psutil.LINUX else _portable_start(pid)
-        return None if started is None else cls(pid, f"{_boot()}:{started}")
+        return None if started is None else cls(pid, f"{_world()}:{started}")
 
     @classmethod
     def of_started(cls, pid: int) -> "ProcessId":
         """Identify a process that was started just now, even when it has ended since."""
-        return cls.of(pid) or cls(pid, f"{_boot()}:ended")
+        return cls.of(pid) or cls(pid, f"{_world()}:ended")
 
     def is_running(self) -> bool:
         return ProcessId.of(self.pid) == self
 
     @property
-    def is_of_this_boot(self) -> bool:
-        return self.birth.rpartition(":")[0] == _boot()
+    def _is_of_this_world(self) -> bool:
+        return self.birth.rpartition(":")[0] == _world()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless the process is gone already."""
@@ -60,7 +60,7 @@ class ProcessId:
         if self.is_running():
             with suppress(psutil.NoSuchProcess):
                 found.update(child.pid for child in psutil.Process(self.pid).children(recursive=True))
-        if self.is_of_this_boot and ProcessId.of(self.pid) in (self, None):
+        if self._is_of_this_world and ProcessId.of(self.pid) in (self, None):
             found.update(pid for pid in psutil.pids() if _session_of(pid) == self.pid)
         found -= {self.pid, os.getpid()}
         return {process for process in map(ProcessId.of, found) if process is not None}
@@ -97,7 +97,9 @@ def _portable_start(pid: int) -> str | None:
 
 
 @cache
-def _boot() -> str:
+def _world() -> str:
+    """What pids are unique in, for a while: a boot and, as a home may move from one container to the next, a namespace."""
     if psutil.LINUX:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     return str(int(psutil.boot_time()))

@@ -2,7 +2,7 @@
 
 from contexten.emulators.repositories import DemoRepositories, DemoRepository
 from contexten_core.db import Database
-from contexten_core.events import run_store, store
+from contexten_core.events import store
 from contexten_core.projects import store as project_store
 from contexten_core.projects.add import add_repository, slug_of
 from contexten_core.projects.models import RepositoryProvider
@@ -49,11 +49,6 @@ async def report_to(database: Database, github_url: str) -> None:
                 await project_store.set_config(
                     session, project_id=project.id, config_type="github", key="api_url", value=github_url
                 )
-
-
-async def newest_run_count(database: Database) -> int:
-    async with database.reading() as session:
-        return await run_store.count(session)
 
 
 def context_of(repository: DemoRepository) -> str:

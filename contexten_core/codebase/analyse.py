@@ -8,7 +8,7 @@ from contexten_core.codebase.facts import FileFacts, Note
 from contexten_core.codebase.languages import TEXT, language_by_path, language_by_shebang
 from contexten_core.codebase.parse import Parsed, parse
 
-MOST_PARSED_BYTES = 2 * 1024 * 1024
+MOST_PARSED_BYTES = 512 * 1024
 MOST_PARSING_SECONDS = 2.0
 MOST_DEFINITIONS = 10_000
 
@@ -25,8 +25,8 @@ def analyse_file(
 ) -> FileFacts:
     """Tell what a file holds. Whatever the bytes are, there is an answer, and its note says what it leaves out.
 
-    Reads and writes nothing. Parsing holds the interpreter, so that many files belong in a process rather than in a
-    thread, and takes memory: some 250 bytes for each byte of crowded code, 700 at worst, given back afterwards.
+    Reads and writes nothing. While it parses, other threads get the interpreter now and then and may wait tenths of a
+    second, and memory is taken: some 250 bytes for each byte of crowded code, 700 at worst, given back afterwards.
 
     Args:
         path: the file's place in its repository, with "/" between folders.

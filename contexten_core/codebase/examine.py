@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.codebase import store
-from contexten_core.codebase.analyse import MOST_PARSED_BYTES, analyse_file
-from contexten_core.codebase.facts import ANALYSER_VERSION, CodebaseFacts, FileFacts
+from contexten_core.codebase.analyse import analyse_file
+from contexten_core.codebase.facts import ANALYSER_VERSION, CodebaseFacts, FileFacts, Note
 from contexten_core.codebase.languages import file_kind
 from contexten_core.codebase.models import AnalysisType, CodebaseAnalysisModel, CodebaseModel, CodebaseStatus
 from contexten_core.codebase.summarise import summarise
@@ -24,6 +24,7 @@ from contexten_core.projects.resolve import Target
 from contexten_core.runtime import Runtime
 
 ANALYSER_NAME = "contexten"
+_MOST_READ_BYTES = 16 * 1024**2
 _TOKEN_HOST = "github.com"  # noqa: S105 - the host that the token is for
 
 
@@ -69,7 +70,7 @@ async def examine(record: StepRecord, target: Target) -> CodebaseSummary:
             (await record.model(session)).codebase_id = known.id
             return await record.complete(session, _summary(known, analysed=0, left_out=0, seconds=monotonic() - clock))
     entries = await asyncio.to_thread(mirror.files, target.commit)
-    readable = [entry for entry in entries if entry.size <= MOST_PARSED_BYTES]
+    readable = [entry for entry in entries if entry.size <= _MOST_READ_BYTES]
     async with database.reading() as session:
         stored = await store.known_facts(
             session, blob_ids={entry.blob_id for entry in readable}, analyser_version=ANALYSER_VERSION
@@ -97,10 +98,12 @@ def _facts_of(
         if (entry.blob_id, kind) not in known:
             missing.setdefault(entry.blob_id, {})[kind] = entry.path
     new = {}
-    for blob_id, data in mirror.read(missing, max_bytes=MOST_PARSED_BYTES):
+    for blob_id, data in mirror.read(missing, max_bytes=_MOST_READ_BYTES):
         for kind, path in missing[blob_id].items():
             known[blob_id, kind] = analyse_file(path=path, data=data)
-            new[blob_id, kind] = known[blob_id, kind].as_dict()
+            # What took too long here may not elsewhere, so it is not kept.
+            if Note.TOO_SLOW not in (known[blob_id, kind].note or ""):
+                new[blob_id, kind] = known[blob_id, kind].as_dict()
     files = [
         replace(facts, path=entry.path)
         for entry in entries

@@ -58,7 +58,7 @@ async def known_facts(
             FileFactsModel.blob_id.in_(ids[start : start + _QUERY_BATCH]),
             FileFactsModel.analyzer_version == analyser_version,
         )
-        for blob_id, kind, facts in (await session.execute(statement)).tuples():
+        for blob_id, kind, facts in await session.execute(statement):
             found[blob_id, kind] = facts
     return found
 

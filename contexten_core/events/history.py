@@ -11,6 +11,7 @@ from contexten_core.db.base import BaseModel
 from contexten_core.errors import NotFoundError
 from contexten_core.events import outbox_store, run_store, store
 from contexten_core.events.models import (
+    Conclusion,
     EventHandlerModel,
     EventModel,
     EventStatus,
@@ -123,9 +124,11 @@ def outcome_of(event: EventModel) -> str:
 
 def result_of(run: RunModel) -> str:
     """Return one word for how a run stands: its conclusion once it has one, its status until then."""
-    if run.status is RunStatus.COMPLETED and run.conclusion is not None:
-        return run.conclusion.value
-    return run.status.value
+    return result_word(run.status, run.conclusion)
+
+
+def result_word(status: RunStatus, conclusion: Conclusion | None) -> str:
+    return conclusion.value if status is RunStatus.COMPLETED and conclusion is not None else status.value
 
 
 def event_line(event: EventModel) -> dict[str, Any]:

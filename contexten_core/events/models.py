@@ -132,6 +132,7 @@ class RunModel(BaseModel):
         UniqueConstraint("event_id", "attempt"),
         Index(None, "flow_run_id"),
         Index(None, "status", "created_at"),
+        Index(None, "conclusion", "created_at"),
         Index(None, "created_at"),
     )
 

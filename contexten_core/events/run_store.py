@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contexten_core.events.models import EventHandlerModel, EventModel, RunModel, RunStatus
+from contexten_core.events.models import Conclusion, EventHandlerModel, EventModel, RunModel, RunStatus
 
 
 async def get(session: AsyncSession, run_id: UUID) -> RunModel | None:
@@ -28,15 +28,28 @@ async def of_event(session: AsyncSession, event_id: UUID) -> Sequence[RunModel]:
     return (await session.execute(statement)).scalars().all()
 
 
-async def newest(session: AsyncSession, *, limit: int, status: RunStatus | None = None) -> Sequence[RunModel]:
+async def newest(
+    session: AsyncSession, *, limit: int, status: RunStatus | None = None, conclusion: Conclusion | None = None
+) -> Sequence[RunModel]:
     statement = select(RunModel).order_by(RunModel.created_at.desc(), RunModel.id).limit(limit)
     if status is not None:
         statement = statement.where(RunModel.status == status)
+    if conclusion is not None:
+        statement = statement.where(RunModel.conclusion == conclusion)
     return (await session.execute(statement)).scalars().all()
 
 
-async def count(session: AsyncSession) -> int:
-    return (await session.execute(select(func.count()).select_from(RunModel))).scalar_one()
+async def newest_failing(session: AsyncSession, *, limit: int) -> Sequence[RunModel]:
+    """Return the newest runs that found a failure, could not find out, or broke."""
+    statement = select(RunModel).where(RunModel.conclusion.in_((Conclusion.FAILURE, Conclusion.ERROR)))
+    statement = statement.order_by(RunModel.created_at.desc(), RunModel.id).limit(limit)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def count_by_outcome(session: AsyncSession) -> list[tuple[RunStatus, Conclusion | None, int]]:
+    statement = select(RunModel.status, RunModel.conclusion, func.count())
+    rows = await session.execute(statement.group_by(RunModel.status, RunModel.conclusion))
+    return [(status, conclusion, count) for status, conclusion, count in rows]
 
 
 async def step(session: AsyncSession, *, run_id: UUID, name: str) -> EventHandlerModel | None:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from contexten_core.db.base import BaseModel
 from contexten_core.db.insert import insert_once
@@ -129,7 +130,9 @@ async def current_epoch(session: AsyncSession, event_id: UUID) -> int:
 async def newest(
     session: AsyncSession, *, limit: int, status: EventStatus | None = None, event_type: str | None = None
 ) -> Sequence[EventModel]:
-    statement = select(EventModel).order_by(EventModel.created_at.desc(), EventModel.id).limit(limit)
+    """Return the newest events without their payloads, which may be large."""
+    statement = select(EventModel).options(defer(EventModel.payload, raiseload=True))
+    statement = statement.order_by(EventModel.created_at.desc(), EventModel.id).limit(limit)
     if status is not None:
         statement = statement.where(EventModel.status == status)
     if event_type is not None:
@@ -139,7 +142,7 @@ async def newest(
 
 async def count_by_status(session: AsyncSession) -> dict[EventStatus, int]:
     statement = select(EventModel.status, func.count()).group_by(EventModel.status)
-    return dict((await session.execute(statement)).tuples().all())
+    return {status: count for status, count in await session.execute(statement)}  # noqa: C416 - rows are not pairs
 
 
 async def with_id_prefix(session: AsyncSession, model: type[BaseModel], prefix: str, *, limit: int) -> Sequence[UUID]:

@@ -13,7 +13,10 @@ def summarise_step(step: str, result: Mapping[str, Any]) -> str:
     if set(result) == {"reason"}:
         return f"ignored: {result['reason']}"
     describe = _DESCRIBE.get(step)
-    return describe(result) if describe else ""
+    try:
+        return describe(result) if describe else ""
+    except (KeyError, TypeError):
+        return "stored by another version"
 
 
 def _ingested(result: Mapping[str, Any]) -> str:

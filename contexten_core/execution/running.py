@@ -23,6 +23,7 @@ _STREAM_SECONDS = 0.3
 _FIRST_SAMPLE_SECONDS = 0.02
 _SAMPLE_SECONDS = 1.0
 _KILL_SECONDS = 5.0
+_QUIET_LOOKS = 2
 _KILL_AGAIN_SECONDS = 0.01
 _DRAIN_SECONDS = 2.0
 _READ_BYTES = 256 * 1024
@@ -144,9 +145,14 @@ class RunningCommand:
         await asyncio.wait([self._watch.ended], timeout=self._limits.grace_seconds)
 
     async def _kill_all(self) -> None:
-        deadline = time.monotonic() + _KILL_SECONDS
-        while (running := self._tree.kill()) and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells of ends
-            await asyncio.sleep(_KILL_AGAIN_SECONDS)
+        deadline, running = time.monotonic() + _KILL_SECONDS, 0
+        quiet = 0
+        # One look can miss a process whose parent ended by itself while the list of processes was being read.
+        while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
+            running = self._tree.kill()
+            quiet = 0 if running else quiet + 1
+            if quiet < _QUIET_LOOKS:
+                await asyncio.sleep(_KILL_AGAIN_SECONDS)
         if running or not self._reap():
             raise ExecutionError(
                 f"{running or 1} processes of the command could not be ended",

@@ -15,8 +15,8 @@ from contexten.server.dashboard.log import LogView, view_log
 from contexten.server.dashboard.timeline import Bar, timeline
 from contexten_core.errors import NotFoundError
 from contexten_core.events import run_store, store
-from contexten_core.events.history import EventHistory, RunHistory, event_history, result_of, run_history
-from contexten_core.events.models import EffectStatus, EventModel, EventStatus, RunModel, RunStatus
+from contexten_core.events.history import EventHistory, RunHistory, event_history, result_of, result_word, run_history
+from contexten_core.events.models import Conclusion, EffectStatus, EventModel, EventStatus, RunModel, RunStatus
 from contexten_core.events.steps import Step
 from contexten_core.learning import store as learning_store
 from contexten_core.learning.models import LearningPatternModel
@@ -25,7 +25,6 @@ from contexten_core.tasks import store as task_store
 from contexten_core.tasks.models import TaskExecutionModel
 from deployments.prefect_server import ui_url
 
-COUNTED_RUNS = 500
 _SHOWN_RUNS = 50
 _SHOWN_FAILURES = 6
 _SHOWN_EVENTS = 8
@@ -57,10 +56,13 @@ _MEANINGS = {
     Result.IGNORED: "there was nothing to do",
 }
 _FAILING = (Result.FAILURE, Result.ERROR, Result.FAILED)
-_STATUS_OF = {
-    Result.RUNNING: RunStatus.RUNNING,
-    Result.FAILED: RunStatus.FAILED,
-    Result.IGNORED: RunStatus.IGNORED,
+_OUTCOMES = {
+    Result.FAILURE: (RunStatus.COMPLETED, Conclusion.FAILURE),
+    Result.ERROR: (RunStatus.COMPLETED, Conclusion.ERROR),
+    Result.FAILED: (RunStatus.FAILED, None),
+    Result.RUNNING: (RunStatus.RUNNING, None),
+    Result.SUCCESS: (RunStatus.COMPLETED, Conclusion.SUCCESS),
+    Result.IGNORED: (RunStatus.IGNORED, None),
 }
 _WAITING = (EventStatus.PENDING, EventStatus.RETRYING)
 _NOT_HANDLED = (EventStatus.FAILED, EventStatus.SKIPPED)
@@ -85,7 +87,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """The first page. `counts` are of the newest `COUNTED_RUNS` runs; `total` is of all."""
+    """The first page."""
 
     result: Result | None
     total: int
@@ -161,16 +163,17 @@ def parse_result(given: str | None) -> Result | None:
 
 
 async def collect_dashboard(session: AsyncSession, result: Result | None) -> Dashboard:
-    newest = await run_store.newest(session, limit=COUNTED_RUNS)
-    counts = Counter(result_of(run) for run in newest)
-    failing = [run for run in newest if result_of(run) in _FAILING] if result is None else []
+    counts: Counter[str] = Counter()
+    for status, conclusion, count in await run_store.count_by_outcome(session):
+        counts[result_word(status, conclusion)] += count
+    failing = await run_store.newest_failing(session, limit=_SHOWN_FAILURES) if result is None else []
     event_counts = await store.count_by_status(session)
     return Dashboard(
         result=result,
-        total=await run_store.count(session),
+        total=counts.total(),
         counts={known: counts[known] for known in Result},
-        failing=[await _with_headline(session, run) for run in failing[:_SHOWN_FAILURES]],
-        rows=await _rows(session, newest, result),
+        failing=[await _with_headline(session, run) for run in failing],
+        rows=await _rows(session, result),
         event_counts=event_counts,
         waiting=sum(event_counts.get(status, 0) for status in _WAITING),
         not_handled=await _not_handled(session),
@@ -215,13 +218,10 @@ async def collect_event(session: AsyncSession, event_id: UUID) -> EventPage:
     )
 
 
-async def _rows(session: AsyncSession, newest: Sequence[RunModel], result: Result | None) -> list[RunRow]:
-    if result is None:
-        return [RunRow(run) for run in newest[:_SHOWN_RUNS]]
-    status = _STATUS_OF.get(result, RunStatus.COMPLETED)
-    runs = await run_store.newest(session, limit=COUNTED_RUNS, status=status)
-    shown = [run for run in runs if result_of(run) == result][:_SHOWN_RUNS]
-    return [await _with_headline(session, run) if result in _FAILING else RunRow(run) for run in shown]
+async def _rows(session: AsyncSession, result: Result | None) -> list[RunRow]:
+    status, conclusion = (None, None) if result is None else _OUTCOMES[result]
+    runs = await run_store.newest(session, limit=_SHOWN_RUNS, status=status, conclusion=conclusion)
+    return [await _with_headline(session, run) if result in _FAILING else RunRow(run) for run in runs]
 
 
 async def _with_headline(session: AsyncSession, run: RunModel) -> RunRow:

@@ -112,7 +112,6 @@ def _environment() -> Environment:
         "short_id": formats.short_id,
         "tone": formats.tone,
         "until": formats.between,
-        "web_link": formats.web_link,
     }
     environment.globals["static_url"] = static_url
     return environment

@@ -4,7 +4,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from contexten.server.dashboard.collect import (
-    COUNTED_RUNS,
     collect_dashboard,
     collect_event,
     collect_run,
@@ -32,7 +31,6 @@ async def show_dashboard(
         "dashboard.html",
         live=page.is_live,
         page=page,
-        counted_runs=COUNTED_RUNS,
         webhook_url=f"{base}/github/events",
         is_public=settings.public_url is not None,
         has_secret=bool(settings.github_webhook_secrets),

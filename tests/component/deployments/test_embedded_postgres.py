@@ -50,13 +50,15 @@ def open_home() -> Iterator[Home]:
 
 
 @asynccontextmanager
-async def running(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
+async def running(postgres: EmbeddedPostgres) -> AsyncIterator[Supervisor]:
     await postgres.prepare()
-    async with Supervisor() as supervisor:
-        await supervisor.start(postgres.child())
-        await postgres.create_databases("contexten", "prefect")
-        yield
-    postgres.close()
+    try:
+        async with Supervisor() as supervisor:
+            await supervisor.start(postgres.child())
+            await postgres.create_databases("contexten", "prefect")
+            yield supervisor
+    finally:
+        postgres.close()
 
 
 async def ask(
@@ -204,10 +206,7 @@ async def test_the_link_of_a_killed_stack_is_removed_by_the_next(tmp_path: Path)
 
 async def test_a_server_that_crashes_is_started_again(home: Home) -> None:
     postgres = EmbeddedPostgres(home)
-    await postgres.prepare()
-    async with Supervisor() as supervisor:
-        await supervisor.start(postgres.child())
-        await postgres.create_databases("contexten")
+    async with running(postgres) as supervisor:
         (before,) = supervisor.running
         os.kill(before.process.pid, signal.SIGKILL)
         async with asyncio.timeout(20):
@@ -241,11 +240,16 @@ def start_and_kill_supervisor(home: Home, kind: str) -> ProcessId:
     return state.children[0].process
 
 
+def socket_of(home: Home) -> str:
+    """Where a server that is not ours takes connections."""
+    return str(link_of(home) / "s" if (home.run / "postgres-socket").exists() else home.postgres / "socket")
+
+
 async def test_a_busy_backend_of_a_killed_server_does_not_stop_the_next_one(home: Home) -> None:
     server = await asyncio.to_thread(start_and_kill_supervisor, home, "postgres-orphan")
     client = EmbeddedPostgres(home)
     connection = await psycopg.AsyncConnection.connect(
-        host=str(home.postgres / "socket"), user="postgres", password=home.secret("postgres-admin"), dbname="postgres"
+        host=socket_of(home), user="postgres", password=home.secret("postgres-admin"), dbname="postgres"
     )
     backend = ProcessId.of(connection.info.backend_pid)
     assert backend is not None

@@ -94,10 +94,10 @@ def a_state(child: ProcessId, supervisor: ProcessId) -> StackState:
     return StackState(supervisor=supervisor, started_at="then", urls={}, children=(orphan,))
 
 
-@pytest.mark.parametrize("birth", ["another boot:1", "{boot}:1"], ids=["boot", "time"])
+@pytest.mark.parametrize("birth", ["another boot:1", "{world}:1"], ids=["boot", "time"])
 async def test_a_process_that_got_the_pid_of_a_child_is_left_alone(home: Home, birth: str) -> None:
     with stranger() as process:
-        child = dataclasses.replace(process, birth=birth.format(boot=process.birth.partition(":")[0]))
+        child = dataclasses.replace(process, birth=birth.format(world=process.birth.rpartition(":")[0]))
         home.write_state(a_state(child, supervisor=dataclasses.replace(child, pid=1)))
         assert await end_orphans(home) == ()
         assert process.is_running()

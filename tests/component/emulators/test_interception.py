@@ -53,7 +53,7 @@ async def test_a_delay_comes_before_the_answer(recorder: Recorder, http_client: 
     started = time.monotonic()
     answer = await http_client.post(STATUSES, json=BODY)
     assert answer.status_code == 201
-    assert 0.2 <= time.monotonic() - started < 2
+    assert time.monotonic() - started >= 0.2
 
 
 async def test_a_client_that_gives_up_during_the_delay_has_changed_nothing(

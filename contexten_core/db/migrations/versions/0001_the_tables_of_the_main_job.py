@@ -496,6 +496,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('event_id', 'attempt', name=op.f('uq_runs_event_id_attempt'))
     )
     with op.batch_alter_table('runs', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_runs_conclusion_created_at'), ['conclusion', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_runs_created_at'), ['created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_runs_flow_run_id'), ['flow_run_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_runs_status_created_at'), ['status', 'created_at'], unique=False)
@@ -598,6 +599,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_runs_status_created_at'))
         batch_op.drop_index(batch_op.f('ix_runs_flow_run_id'))
         batch_op.drop_index(batch_op.f('ix_runs_created_at'))
+        batch_op.drop_index(batch_op.f('ix_runs_conclusion_created_at'))
 
     op.drop_table('runs')
     with op.batch_alter_table('learning_patterns', schema=None) as batch_op:
