@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     api_host: str = Field(default="0.0.0.0", description="Address that webhooks, API and pages listen on.")  # noqa: S104 - webhooks come from outside; everything else is guarded in contexten.server.auth
     api_port: int = Field(default=8000, ge=0, le=65535)
     public_url: str | None = Field(default=None, description="How people reach this server; used in links.")
+    postgres_bin: Path | None = Field(
+        default=None, description="The bin folder of an installed PostgreSQL, to be used for the embedded one."
+    )
     prefect_api_url: str | None = Field(
         default=None, validation_alias=AliasChoices("PREFECT_API_URL"), description="A Prefect server of your own."
     )

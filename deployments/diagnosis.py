@@ -92,7 +92,7 @@ async def _database(settings: Settings, *, running: bool) -> Finding:
     kind = settings.db.kind
     if kind is DatabaseKind.EMBEDDED and not running:
         try:
-            where = find_binaries(None)
+            where = find_binaries(settings.postgres_bin)
         except ContextenError as error:
             return Finding("database", Level.PROBLEM, error.message, error.hint)
         return Finding("database", Level.OK, f"embedded PostgreSQL, starts with the stack ({where})")

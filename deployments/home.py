@@ -22,11 +22,6 @@ _LARGEST_SECRET: Final = 4096
 _LARGEST_STATE: Final = 1_000_000
 
 
-def default_home() -> Path:
-    """`~/.contexten`; for root `/var/lib/contexten`, which the database's unprivileged account can reach."""
-    return Path("/var/lib/contexten") if os.geteuid() == 0 else Path.home() / ".contexten"
-
-
 @dataclass(frozen=True, slots=True)
 class Home:
     """The folder that holds all of a stack's state.

@@ -98,7 +98,7 @@ def _portable_start(pid: int) -> str | None:
 
 @cache
 def _world() -> str:
-    """What pids are unique in, for a while: a boot and, as a home may move from one container to the next, a namespace."""
+    """What pids count in: a boot and, as a home may move from one container to the next, a pid namespace."""
     if psutil.LINUX:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

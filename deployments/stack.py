@@ -109,7 +109,7 @@ class _Builder:
         self._record = record
         self._say = say
         self._cwd = Path.cwd()
-        self._postgres = EmbeddedPostgres(home)
+        self._postgres = EmbeddedPostgres(home, binaries=settings.postgres_bin)
 
     def close(self) -> None:
         self._postgres.close()

@@ -10,7 +10,8 @@ from signal import Signals
 import pytest
 
 from contexten_core.errors import ConfigurationError, StackError
-from deployments.home import Home, default_home
+from contexten_core.settings import default_home
+from deployments.home import Home
 from deployments.process_table import ProcessId
 from deployments.state import RunningChild, StackState
 

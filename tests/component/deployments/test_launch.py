@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,7 +64,10 @@ def test_the_death_signal_is_set_whatever_the_account(account: list[int] | None)
     if account is not None and os.geteuid() != 0:
         pytest.skip("only root may become somebody else")
     code = "import ctypes; seen = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(seen)); print(seen.value)"
-    ran = launched("/usr/bin/python3", "-c", code, account=account, death_signal=int(signal.SIGINT))
+    python = sys.executable if account is None else "/usr/bin/python3"
+    if not Path(python).exists():
+        pytest.skip("there is no Python that every account can run")
+    ran = launched(python, "-c", code, account=account, death_signal=int(signal.SIGINT))
     assert ran.stdout == f"{int(signal.SIGINT)}\n", ran.stderr
 
 
