@@ -54,6 +54,7 @@ def _show(result: FlowResult, *, as_json: bool) -> None:
         return
     out.print(f"{escape(result.name)}  {coloured(result.state.lower())}  {result.url}")
     if isinstance(result.result, dict):
-        for key, value in result.result.items():
-            if value is not None:
-                out.print(f"  {escape(key):<14}{escape(str(value))}")
+        texts = {key: str(value) for key, value in result.result.items() if value is not None}
+        # What takes several lines comes last, on lines of its own.
+        for key, text in sorted(texts.items(), key=lambda item: ("\n" in item[1], item[0])):
+            out.print(f"\n{escape(text)}" if "\n" in text else f"  {escape(key):<14}{escape(text)}")
