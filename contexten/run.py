@@ -73,7 +73,9 @@ async def run_flow_async(
 ) -> FlowResult:
     """Do what `run_flow` does, in a running event loop."""
     settings = get_settings()
-    for variable, value in client_environment(Home(settings.home.absolute())).items():
+    home = Home(settings.home.absolute())
+    home.create()
+    for variable, value in client_environment(home).items():
         os.environ.setdefault(variable, value)
     from deployments.catalogue import find  # Prefect takes a second to import; a mistyped setting should not wait
 

@@ -1,6 +1,7 @@
 """Run a flow of the catalogue."""
 
 import json
+import logging
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ from rich.markup import escape
 from contexten.cli.output import AsJson, coloured, err, failures_explained, out, print_json
 from contexten.run import FlowResult, run_flow
 from contexten_core.errors import ConfigurationError
+from contexten_core.settings import get_settings
+from deployments.home import Home
 
 
 def run(
@@ -23,8 +26,13 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a flow on the stack of this home; where none runs, a temporary one is started and the run is waited for."""
+    # Prefect complains on import when the folder that we gave it is missing.
+    Home(get_settings().home.absolute()).create()
+    import prefect.main  # noqa: F401 - sets up logging, which would undo the next line later
     from prefect.exceptions import ParameterTypeError, SignatureMismatchError
 
+    # What it logs about wrong parameters is in the error that we show.
+    logging.getLogger("prefect.flows").setLevel(logging.CRITICAL)
     with failures_explained(as_json=as_json):
         given = dict(_parse(parameter) for parameter in parameters or [])
         err.print(f"[dim]Running {escape(name)}…[/]")
