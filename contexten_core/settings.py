@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AliasChoices, AliasGenerator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from contexten_core.errors import ConfigurationError
 
@@ -48,7 +49,12 @@ class DatabaseConfig(BaseSettings):
     """Where rows are kept. With neither a host, nor a URL, nor SQLite, the stack runs its own PostgreSQL."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DB_", env_file=".env", extra="ignore", validate_assignment=True, env_ignore_empty=True
+        env_prefix="DB_",
+        env_file=".env",
+        extra="ignore",
+        validate_assignment=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     use_sqlite: bool = Field(default=False, description="Keep everything in one SQLite file.")
@@ -70,6 +76,19 @@ class DatabaseConfig(BaseSettings):
     echo_sql: bool = False
     query_timeout: int = Field(default=30, ge=1, description="Seconds one statement may take.")
     migration_timeout: int = Field(default=300, ge=1, description="Seconds to wait for another process's migration.")
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            backend = make_url(value.get_secret_value()).get_backend_name()
+        except (ArgumentError, ValueError):
+            backend = None
+        if backend not in {"postgresql", "postgres", "sqlite"}:
+            raise ValueError("the address of a database begins with postgresql:// or sqlite://")
+        return value
 
     @property
     def kind(self) -> DatabaseKind:
@@ -112,6 +131,7 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         env_nested_delimiter="__",
         populate_by_name=True,
+        hide_input_in_errors=True,
         alias_generator=AliasGenerator(validation_alias=_names),
     )
 

@@ -65,7 +65,6 @@ async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], o
             await engine.drain(seconds=_DRAIN_SECONDS)
             loops[2].cancel()
             await asyncio.wait(loops)
-            await reporter.close()
 
 
 async def _prefect_answers(settings: Settings) -> None:

@@ -51,8 +51,11 @@ async def begin_run(runtime: Runtime, *, event_id: UUID, flow_run_id: UUID) -> R
             raise NotFoundError(f"there is no event {event_id}", hint="`contexten events list` shows the newest")
         opened = await run_store.by_flow_run(session, flow_run_id)
         if opened is not None:
-            if event.lease_owner == runtime.leases.owner and event.status == EventStatus.PROCESSING:
+            ours = event.status is EventStatus.PROCESSING and event.lease_owner == runtime.leases.owner
+            if ours and opened.status is RunStatus.RUNNING:
                 return _reference(opened, event)
+            if opened.status is not RunStatus.RUNNING:
+                raise UnavailableError(f"run {opened.id} has ended", hint="start another run of the event")
             raise UnavailableError(f"run {opened.id} is no longer this worker's", hint="another worker continues it")
         now = await runtime.database.now(session)
         if event.status == EventStatus.PROCESSING and event.lease_expires_at and event.lease_expires_at > now:
@@ -91,7 +94,6 @@ async def replay_event(runtime: Runtime, event_id: UUID) -> None:
             )
         event.status = EventStatus.PENDING
         event.available_at = await runtime.database.now(session)
-        event.retry_count = 0
         event.reason = event.error_message = event.error_details = None
 
 
@@ -103,6 +105,7 @@ async def _take(session: AsyncSession, runtime: Runtime, event: EventModel, now:
     run = await run_store.latest_of(session, event.id)
     if run is None or run.status is not RunStatus.RUNNING:
         said = normalised(event)
+        event.retry_count = 0
         run = RunModel(
             id=uuid4(),
             name=said.name,

@@ -12,7 +12,7 @@ from contexten_core.events import outbox_store, run_store, store
 from contexten_core.events.claim import RunRef
 from contexten_core.events.models import Conclusion, EffectStatus, EventModel, EventStatus, RunModel, RunStatus
 from contexten_core.runtime import Runtime
-from contexten_core.security.text import shorten
+from contexten_core.security.text import one_line, shorten
 
 _FIRST_DELAY = timedelta(seconds=2)
 _LONGEST_DELAY = timedelta(minutes=5)
@@ -56,6 +56,7 @@ async def _finish(
     async with runtime.database.transaction() as session:
         event, model = await _ours(session, run)
         _close(event, model, status, event_status)
+        event.error_message = event.error_details = None
         model.conclusion = conclusion
         model.reason = event.reason = reason
     return LifecycleResult(run.run_id, run.event_id, status, conclusion, reason)
@@ -66,7 +67,10 @@ async def fail_run(runtime: Runtime, run: RunRef, error: BaseException) -> None:
 
     Nothing is written when another worker has taken the run over meanwhile.
     """
+    expected = isinstance(error, ContextenError)
     message = error.message if isinstance(error, ContextenError) else f"{type(error).__name__}: {error}"
+    # What an unexpected error says may hold anything, a password too, and a commit status is public.
+    told = f"Contexten: {message}" if expected else "Contexten could not finish this; its run page says why"
     async with runtime.database.transaction() as session:
         try:
             event, model = await _ours(session, run)
@@ -94,7 +98,7 @@ async def fail_run(runtime: Runtime, run: RunRef, error: BaseException) -> None:
                     stream=effect.stream,
                     position=1,
                     run_id=run.run_id,
-                    content={**effect.content, "state": "error", "description": shorten(f"Contexten: {message}", 140)},
+                    content={**effect.content, "state": "error", "description": one_line(told, 140)},
                 )
 
 

@@ -37,6 +37,7 @@ _BRANCHES = (
     "workflow_job.head_branch",
     "deployment.ref",
 )
+_HEAD_REPOSITORIES = (("pull_request", "head.repo"), ("workflow_run", "head_repository"))
 _LINKS = (
     "comment.html_url",
     "review.html_url",
@@ -74,8 +75,6 @@ def normalise_github(event_type: str, payload: Mapping[str, Any]) -> NormalisedE
     action = _text(payload, "action")
     number = next((value for path in _NUMBERS if (value := _integer(payload, path)) is not None), None)
     branch = _pushed_branch(payload) or _first(payload, _BRANCHES)
-    head_repository = _text(payload, "pull_request.head.repo.full_name")
-    is_pull_request = isinstance(payload.get("pull_request"), Mapping)
     place = repository or _text(payload, "organization.login") or "github"
     return NormalisedEvent(
         type=event_type,
@@ -92,7 +91,10 @@ def normalise_github(event_type: str, payload: Mapping[str, Any]) -> NormalisedE
         text=next((text for path in _TEXTS if (text := _text(payload, path, limit=_BODY_LIMIT))), None),
         url=_first(payload, _LINKS),
         deleted=payload.get("deleted") is True,
-        from_fork=is_pull_request and head_repository != repository,
+        from_fork=any(
+            isinstance(_dig(payload, owner), Mapping) and _text(payload, f"{owner}.{head}.full_name") != repository
+            for owner, head in _HEAD_REPOSITORIES
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -91,7 +91,9 @@ async def run_step(
     A failure is written to the record and raised again. `result_type` is what `work` returns; a union is allowed.
     """
     started_at = utc_now()
+    record = StepRecord(runtime, run, step, started_at=started_at)
     async with runtime.database.transaction() as session:
+        await record.prove(session)
         row = await run_store.step(session, run_id=run.run_id, name=step)
         if row is not None and row.status is HandlerStatus.COMPLETED:
             return cast(T, _adapter(result_type).validate_python(row.output_data))
@@ -110,21 +112,23 @@ async def run_step(
         row.status = HandlerStatus.RUNNING
         row.started_at = started_at
         row.input_data = {"epoch": run.epoch}
-    record = StepRecord(runtime, run, step, started_at=started_at)
     try:
         result = await work(record)
+    except LeaseLostError:
+        raise
     except Exception as error:
-        await _note_failure(runtime, run.run_id, step, error)
+        await _note_failure(record, error)
         raise
     if not record.completed:
         raise LeaseLostError(f"step {step} of run {run.run_id} ended without storing its result")
     return result
 
 
-async def _note_failure(runtime: Runtime, run_id: UUID, step: Step, error: Exception) -> None:
+async def _note_failure(record: StepRecord, error: Exception) -> None:
     message = error.message if isinstance(error, ContextenError) else f"{type(error).__name__}: {error}"
-    async with runtime.database.transaction() as session:
-        row = await run_store.step(session, run_id=run_id, name=step)
+    async with record.runtime.database.transaction() as session:
+        await record.prove(session)
+        row = await run_store.step(session, run_id=record.run.run_id, name=record.step)
         if row is None or row.status is HandlerStatus.COMPLETED:
             return
         row.status = HandlerStatus.FAILED

@@ -101,12 +101,18 @@ async def claimable(session: AsyncSession, *, now: datetime, limit: int) -> Sequ
 
 
 async def renew(session: AsyncSession, *, owner: str, event_ids: Collection[UUID], expires_at: datetime) -> None:
+    """Renew the leases of these events, but for those that a step is writing to now: they wait for the next time.
+
+    Waiting for one while holding others would lock heartbeat and steps out of each other.
+    """
+    free = select(EventModel.id).where(
+        EventModel.id.in_(event_ids), EventModel.lease_owner == owner, EventModel.status == EventStatus.PROCESSING
+    )
     await session.execute(
         update(EventModel)
-        .where(
-            EventModel.id.in_(event_ids), EventModel.lease_owner == owner, EventModel.status == EventStatus.PROCESSING
-        )
+        .where(EventModel.id.in_(free.with_for_update(skip_locked=True)))
         .values(lease_expires_at=expires_at)
+        .execution_options(synchronize_session=False)
     )
 
 

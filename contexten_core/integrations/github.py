@@ -24,10 +24,13 @@ _CONNECT_SECONDS = 10
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 _CLIENT_LIMIT = 32
+_LONGEST_WAIT_SECONDS = 3_600.0
+_IDENTITY = ("state", "context", "description", "target_url")
+_KEPT = ("id", "url", "created_at")
 
 
 class GitHubReporter:
-    """Posts commit statuses; keeps one connection pool per API address."""
+    """Posts commit statuses, to any number of API addresses."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,31 +54,28 @@ class GitHubReporter:
         owner, _, name = str(content["repository"]).partition("/")
         if maybe_done and (found := await self._find(owner, name, content)) is not None:
             return found
-        fields = {key: content[key] for key in ("state", "context", "description", "target_url")}
+        fields = {key: content[key] for key in _IDENTITY}
         answer = await self._call(
             content["api_url"], "POST", f"/repos/{owner}/{name}/statuses/{content['sha']}", json=fields
         )
-        return {"id": answer.get("id"), "url": answer.get("url"), "created_at": answer.get("created_at")}
-
-    async def close(self) -> None:
-        for client in self._clients.values():
-            await client.__aexit__()
-        self._clients.clear()
+        if not isinstance(answer, dict):
+            raise OutboundError(f"{content['api_url']} did not answer as GitHub does to a new status", ambiguous=True)
+        return {key: answer.get(key) for key in _KEPT}
 
     async def _find(self, owner: str, name: str, content: Mapping[str, Any]) -> dict[str, Any] | None:
         statuses = await self._call(
             content["api_url"], "GET", f"/repos/{owner}/{name}/commits/{content['sha']}/statuses?per_page=100"
         )
-        wanted = tuple(content[key] for key in ("state", "context", "description", "target_url"))
+        wanted = tuple(content[key] for key in _IDENTITY)
         for status in statuses if isinstance(statuses, list) else []:
-            if tuple(status.get(key) for key in ("state", "context", "description", "target_url")) == wanted:
-                return {"id": status.get("id"), "url": status.get("url"), "created_at": status.get("created_at")}
+            if isinstance(status, dict) and tuple(status.get(key) for key in _IDENTITY) == wanted:
+                return {key: status.get(key) for key in _KEPT}
         return None
 
     async def _call(self, api_url: str, method: str, path: str, json: Any = None) -> Any:
-        client = await self._client(api_url)
         try:
-            response = await client.arequest(method, path, json=json)
+            response = await self._client(api_url).arequest(method, path, json=json)
+            return response.json()
         except RateLimitExceeded as error:
             raise OutboundError(
                 f"GitHub's rate limit is used up ({method} {path})",
@@ -93,14 +93,22 @@ class GitHubReporter:
             ) from error
         except GitHubException as error:
             raise OutboundError(f"{method} {path} at {api_url} failed: {error}") from error
-        return response.json()
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise OutboundError(f"{api_url!r} is no address: {error}", hint="check GITHUB_API_URL") from error
+        except ValueError as error:
+            raise OutboundError(
+                f"{api_url} answered {method} {path} with something that is not JSON",
+                hint="is that the address of a GitHub API?",
+                ambiguous=True,
+            ) from error
 
-    async def _client(self, api_url: str) -> "GitHub[Any]":
+    def _client(self, api_url: str) -> GitHub[Any]:
+        """Return the client of an address; it opens a connection for each call and closes it afterwards."""
         if api_url not in self._clients:
             if len(self._clients) >= _CLIENT_LIMIT:
-                await self._clients.pop(next(iter(self._clients))).__aexit__()
+                self._clients.pop(next(iter(self._clients)))
             token = self._settings.github_token if api_url == self._settings.github_api_url else None
-            client: GitHub[Any] = GitHub(
+            self._clients[api_url] = GitHub(
                 TokenAuthStrategy(token.get_secret_value()) if token else UnauthAuthStrategy(),
                 base_url=api_url,
                 user_agent=_USER_AGENT,
@@ -108,8 +116,6 @@ class GitHubReporter:
                 auto_retry=False,
                 timeout=httpx.Timeout(self._settings.api_timeout_seconds, connect=_CONNECT_SECONDS),
             )
-            await client.__aenter__()  # type: ignore[no-untyped-call] # githubkit leaves it untyped
-            self._clients[api_url] = client
         return self._clients[api_url]
 
 
@@ -126,6 +132,6 @@ def _refused(error: RequestFailed, what: str) -> OutboundError:
         f"GitHub answered {status} to {what}",
         hint=hints.get(status),
         transient=status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS,
-        retry_after=float(after) if after.isdigit() else None,
+        retry_after=min(float(after), _LONGEST_WAIT_SECONDS) if after.isdecimal() else None,
         ambiguous=status >= _SERVER_ERROR,
     )

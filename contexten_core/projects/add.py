@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -46,8 +47,11 @@ async def add_repository(
     repository = await store.repository(session, provider=RepositoryProvider.GITHUB, full_name=full_name)
     project = await store.get(session, repository.project_id) if repository else None
     if project is None:
+        slug = slug_of(full_name)
+        if await store.by_slug(session, slug) is not None:
+            slug = f"{slug}-{sha256(full_name.lower().encode()).hexdigest()[:8]}"
         project = ProjectModel(
-            id=uuid4(), name=full_name, slug=slug_of(full_name), full_name=full_name, default_branch=default_branch
+            id=uuid4(), name=full_name, slug=slug, full_name=full_name, default_branch=default_branch
         )
         session.add(project)
         await session.flush()

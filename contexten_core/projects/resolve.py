@@ -72,7 +72,7 @@ def _nothing_to_do(event: NormalisedEvent, project: ProjectModel, repository: Re
     if project.status is not ProjectStatus.ACTIVE:
         return f"the project {project.slug} is {project.status.value}"
     if event.deleted:
-        return f"the branch {event.branch} was deleted"
+        return f"the branch {event.branch} was deleted" if event.branch else "the branch or tag was deleted"
     if event.commit is None:
         return f"the {event.type} event names no commit to work on"
     if event.from_fork:

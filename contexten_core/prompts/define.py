@@ -54,6 +54,11 @@ def checks_of(*, project_slug: str, project_name: str, command: str, limits: Map
     )
 
 
+async def _conditions(session: AsyncSession, prompt: PromptModel) -> list[tuple[str, ConditionOperator, Any]]:
+    rows = await store.conditions_of(session, prompt.id)
+    return [(row.field_name, row.operator, row.expected_value) for row in rows]
+
+
 async def define_prompt(session: AsyncSession, spec: PromptSpec) -> PromptModel:
     """Store a prompt with its conditions; one that exists and differs gets the next version number."""
     values = {
@@ -67,11 +72,14 @@ async def define_prompt(session: AsyncSession, spec: PromptSpec) -> PromptModel:
         "limits": dict(spec.limits),
     }
     prompt = await store.by_slug(session, spec.slug)
+    conditions = [(condition.field, condition.operator, condition.expected) for condition in spec.conditions]
     if prompt is None:
         prompt = PromptModel(id=uuid4(), slug=spec.slug, **values)
         session.add(prompt)
         await session.flush()
-    elif any(getattr(prompt, key) != value for key, value in values.items()):
+    elif conditions != await _conditions(session, prompt) or any(
+        getattr(prompt, key) != value for key, value in values.items()
+    ):
         for key, value in values.items():
             setattr(prompt, key, value)
         prompt.version += 1
@@ -81,7 +89,8 @@ async def define_prompt(session: AsyncSession, spec: PromptSpec) -> PromptModel:
         [
             PromptConditionModel(
                 name=condition.field,
-                condition_name=f"{position + 1} {condition.field}",
+                condition_name=condition.field,
+                priority=-position,
                 field_name=condition.field,
                 operator=condition.operator,
                 expected_value=condition.expected,

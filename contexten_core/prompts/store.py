@@ -50,7 +50,8 @@ async def replace_conditions(
 
 async def conditions_of(session: AsyncSession, prompt_id: UUID) -> Sequence[PromptConditionModel]:
     statement = select(PromptConditionModel).where(PromptConditionModel.prompt_id == prompt_id)
-    return (await session.execute(statement.order_by(PromptConditionModel.condition_name))).scalars().all()
+    order = (PromptConditionModel.priority.desc(), PromptConditionModel.condition_name)
+    return (await session.execute(statement.order_by(*order))).scalars().all()
 
 
 async def newest(session: AsyncSession, *, limit: int) -> Sequence[PromptModel]:

@@ -1,5 +1,6 @@
 """Text from outside, made safe to keep."""
 
+import math
 import re
 from typing import Any
 
@@ -14,9 +15,11 @@ def clean_text(text: str) -> str:
 
 
 def clean_json(value: Any) -> Any:
-    """Do the same for every string and key inside a JSON value."""
+    """Do the same for every string and key inside a JSON value; infinity and NaN, which JSON lacks, become null."""
     if isinstance(value, str):
         return clean_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, dict):
         return {clean_text(str(key)): clean_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
