@@ -8,9 +8,10 @@ import os
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, AliasGenerator, Field, SecretStr, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -43,6 +44,12 @@ def default_home() -> Path:
 
 def _names(field: str) -> AliasChoices:
     return AliasChoices(field.upper(), f"CONTEXTEN_{field.upper()}")
+
+
+def _first_alias(field: FieldInfo) -> str:
+    alias = field.validation_alias
+    assert isinstance(alias, AliasChoices)
+    return str(alias.choices[0])
 
 
 class DatabaseConfig(BaseSettings):
@@ -130,10 +137,14 @@ class Settings(BaseSettings):
         validate_assignment=True,
         env_ignore_empty=True,
         env_nested_delimiter="__",
-        populate_by_name=True,
         hide_input_in_errors=True,
         alias_generator=AliasGenerator(validation_alias=_names),
     )
+
+    def __init__(self, **values: Any) -> None:
+        # Fields may be given by their own names here, but not in the environment, where HOME is somebody else's.
+        names = {name: _first_alias(field) for name, field in type(self).model_fields.items()}
+        super().__init__(**{names.get(name, name): value for name, value in values.items()})
 
     environment: Environment = Environment.DEVELOPMENT
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
@@ -142,7 +153,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("CONTEXTEN_HOME"),
         description="Where a stack keeps its state, secrets, logs and git mirrors.",
     )
-    db: DatabaseConfig = Field(default_factory=DatabaseConfig)
+    db: DatabaseConfig = Field(default_factory=DatabaseConfig, validation_alias=AliasChoices("CONTEXTEN_DB"))
 
     api_host: str = Field(default="0.0.0.0", description="Address that webhooks, API and pages listen on.")  # noqa: S104 - webhooks come from outside; everything else is guarded in contexten.server.auth
     api_port: int = Field(default=8000, ge=0, le=65535)

@@ -5,6 +5,7 @@ import os
 import typer
 
 from contexten.cli import demo, doctor, events, projects, prompts, run, runs, serve
+from contexten.cli.output import failures_explained
 from contexten_core.settings import get_settings
 from deployments.home import Home
 from deployments.prefect_server import client_environment
@@ -17,7 +18,9 @@ app = typer.Typer(
 @app.callback()
 def prepare() -> None:
     """Events from a team's tools become actions: serve, watch, look at what happened."""
-    for name, value in client_environment(Home(get_settings().home.absolute())).items():
+    with failures_explained():
+        home = Home(get_settings().home.absolute())
+    for name, value in client_environment(home).items():
         os.environ.setdefault(name, value)
 
 

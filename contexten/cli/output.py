@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import httpx
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -72,6 +73,11 @@ def failures_explained(*, as_json: bool = False) -> Iterator[None]:
         yield
     except ContextenError as error:
         _complain(error.as_dict(), as_json=as_json)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        problem = {"code": "configuration", "message": f"{place}: {first['msg']}", "hint": "see Settings in the README"}
+        _complain(problem, as_json=as_json)
     except DBAPIError as error:
         message = f"the database does not answer: {str(error).splitlines()[0]}"
         _complain({"code": "database", "message": message, "hint": "`contexten doctor` looks closer"}, as_json=as_json)
