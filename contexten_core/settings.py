@@ -189,6 +189,11 @@ class Settings(BaseSettings):
     github_api_url: str = Field(default=PUBLIC_GITHUB_API, pattern="^https?://")
     api_timeout_seconds: float = Field(default=30, gt=0, description="Longest wait for an outside service's answer.")
 
+    @field_validator("github_api_url", "public_url", "prefect_api_url")
+    @classmethod
+    def _without_slash(cls, value: str | None) -> str | None:
+        return value.rstrip("/") if value else value
+
     @field_validator("github_webhook_secrets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -86,19 +86,22 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_config(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseConfig:
+def database_config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseConfig]:
     """The address of an empty, migrated database; the test runs once on each kind."""
     if request.param == "sqlite":
         template: Path = request.getfixturevalue("sqlite_template")
         path = tmp_path / "contexten.db"
         path.write_bytes(template.read_bytes())
-        return DatabaseConfig(use_sqlite=True, sqlite_path=path)
+        yield DatabaseConfig(use_sqlite=True, sqlite_path=path)
+        return
     server: EmbeddedPostgres = request.getfixturevalue("postgresql")
     name = f"test_{uuid4().hex}"
     admin: str = request.getfixturevalue("postgresql_admin")
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} OWNER contexten".encode())
-    return DatabaseConfig(url=SecretStr(server.dsn(name)), pool_size=5)
+    yield DatabaseConfig(url=SecretStr(server.dsn(name)), pool_size=5)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ async def fail_run(runtime: Runtime, run: RunRef, error: BaseException) -> None:
         if is_transient(error) and event.retry_count < event.max_retries:
             event.status = EventStatus.RETRYING
             event.available_at = await runtime.database.now(session) + min(
-                _FIRST_DELAY * 2**event.retry_count, _LONGEST_DELAY
+                _FIRST_DELAY * 2 ** min(event.retry_count, 10), _LONGEST_DELAY
             )
             event.retry_count += 1
             event.lease_owner = event.lease_expires_at = None

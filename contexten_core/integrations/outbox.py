@@ -34,8 +34,19 @@ async def deliver_due(runtime: Runtime, reporter: GitHubReporter) -> int:
             effect.available_at = now + timedelta(seconds=_CLAIM_SECONDS)
             effect.attempts += 1
     for effect in effects:
-        await _deliver(runtime, reporter, effect)
+        if await _still_ours(runtime, effect):
+            await _deliver(runtime, reporter, effect)
     return len(effects)
+
+
+async def _still_ours(runtime: Runtime, effect: OutboxModel) -> bool:
+    """Renew the claim of an effect whose turn has come; the ones before it may have taken longer than it lasts."""
+    async with runtime.database.transaction() as session:
+        row = await outbox_store.get(session, effect.id)
+        if row is None or row.status is not EffectStatus.PENDING or row.attempts != effect.attempts:
+            return False
+        row.available_at = await runtime.database.now(session) + timedelta(seconds=_CLAIM_SECONDS)
+        return True
 
 
 async def _deliver(runtime: Runtime, reporter: GitHubReporter, effect: OutboxModel) -> None:

@@ -10,6 +10,18 @@ from contexten_core.events.steps import StepRecord
 from contexten_core.projects import store
 from contexten_core.projects.models import ProjectModel, ProjectStatus, RepositoryModel, RepositoryProvider
 
+# A commit of a fork can be in these too, but then they say so; in others it may be without a sign of it.
+_SAYING_WHOSE = frozenset(
+    {
+        "push",
+        "pull_request",
+        "pull_request_review",
+        "pull_request_review_comment",
+        "pull_request_review_thread",
+        "workflow_run",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -75,10 +87,16 @@ def _nothing_to_do(event: NormalisedEvent, project: ProjectModel, repository: Re
         return f"the branch {event.branch} was deleted" if event.branch else "the branch or tag was deleted"
     if event.commit is None:
         return f"the {event.type} event names no commit to work on"
-    if event.from_fork:
-        return "the pull request comes from a fork, and nothing from outside the repository is run"
     if repository.clone_url is None:
         return f"the repository {repository.full_name} has no clone address"
+    return _untrusted(event)
+
+
+def _untrusted(event: NormalisedEvent) -> str | None:
+    if event.type not in _SAYING_WHOSE:
+        return f"the {event.type} event does not say whether its commit is the repository's own"
+    if event.from_fork:
+        return "the pull request comes from a fork, and nothing from outside the repository is run"
     return None
 
 

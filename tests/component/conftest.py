@@ -1,7 +1,7 @@
 """A worker over the test's database: deliveries reach it signed, and it takes the seven steps without Prefect."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -92,9 +92,7 @@ class Worker:
         async with self.database.transaction() as session:
             config = {("github", "api_url"): api_url} if api_url else None
             project, _ = await add_repository(session, full_name=full_name, clone_url=clone_url, config=config)
-            spec = checks_of(
-                project_slug=project.slug, project_name=project.name, command=command, limits=limits or {}
-            )
+            spec = checks_of(project_slug=project.slug, project_name=project.name, command=command, limits=limits or {})
             await define_prompt(session, spec)
 
     async def ingest(self, run: RunRef) -> NormalisedEvent:
@@ -178,28 +176,23 @@ def push_fixture() -> Push:
 
 @pytest.fixture
 def open_worker(database_config: DatabaseConfig, tmp_path: Path) -> OpenWorker:
-    """Start another worker on the same database; settings can be given by name."""
+    """Start a worker on the test's database, as often as one is needed; settings can be given by name."""
 
-    class Opening:
-        def __init__(self, **settings: Any) -> None:
-            given = {"github_token": None, "heartbeat_seconds": 60, "lease_seconds": 60, **settings}
-            self._opened = open_runtime(
-                Settings(
-                    db=database_config,
-                    home=tmp_path / "home",
-                    github_webhook_secrets=(SecretStr(SECRET),),
-                    public_url="https://contexten.acme.example",
-                    **given,
-                )
-            )
+    @asynccontextmanager
+    async def opening(**changed: Any) -> AsyncIterator[Worker]:
+        given: dict[str, Any] = {
+            "db": database_config,
+            "home": tmp_path / "home",
+            "github_webhook_secrets": (SecretStr(SECRET),),
+            "github_token": None,
+            "public_url": "https://contexten.acme.example",
+            "lease_seconds": 60,
+            "heartbeat_seconds": 60,
+        }
+        async with open_runtime(Settings(**(given | changed))) as runtime:
+            yield Worker(runtime)
 
-        async def __aenter__(self) -> Worker:
-            return Worker(await self._opened.__aenter__())
-
-        async def __aexit__(self, *error: Any) -> bool | None:
-            return await self._opened.__aexit__(*error)
-
-    return Opening
+    return opening
 
 
 @pytest.fixture

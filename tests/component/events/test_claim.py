@@ -45,9 +45,7 @@ async def test_the_oldest_come_first_and_no_more_than_asked_for(worker: "Worker"
 
 async def test_an_event_whose_time_has_not_come_waits(worker: "Worker", push: "Push") -> None:
     event_id = await worker.receive(push())
-    await worker.change_event(
-        event_id, status=EventStatus.RETRYING, available_at=utc_now() + timedelta(seconds=30)
-    )
+    await worker.change_event(event_id, status=EventStatus.RETRYING, available_at=utc_now() + timedelta(seconds=30))
     assert await claim_events(worker.runtime, limit=10) == []
 
     await worker.change_event(event_id, available_at=utc_now())
@@ -88,7 +86,7 @@ async def test_a_lease_of_a_worker_that_forgot_to_renew_runs_out_by_itself(
 ) -> None:
     async with open_worker(lease_seconds=0.1) as silent, open_worker() as other:
         await silent.take_on(push())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await claim_events(other.runtime, limit=1):  # noqa: ASYNC110 - the database's clock decides
                 await asyncio.sleep(0.02)
 
@@ -133,6 +131,19 @@ async def test_a_flow_run_whose_event_was_taken_over_is_told_so(open_worker: "Op
 
         with pytest.raises(UnavailableError, match=f"run {run.run_id} is no longer this worker's"):
             await begin_run(late.runtime, event_id=event_id, flow_run_id=flow_run_id)
+
+
+async def test_the_flow_run_of_a_run_that_has_ended_does_not_get_into_its_replay(
+    worker: "Worker", push: "Push"
+) -> None:
+    event_id, flow_run_id = await worker.receive(push()), uuid4()
+    ended = await begin_run(worker.runtime, event_id=event_id, flow_run_id=flow_run_id)
+    await complete_run(worker.runtime, ended, Conclusion.SUCCESS)
+    await replay_event(worker.runtime, event_id)
+    await worker.claim()
+
+    with pytest.raises(UnavailableError):
+        await begin_run(worker.runtime, event_id=event_id, flow_run_id=flow_run_id)
 
 
 async def test_an_event_that_nobody_sent_cannot_be_handled_or_replayed(worker: "Worker") -> None:

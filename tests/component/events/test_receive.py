@@ -168,9 +168,7 @@ async def test_the_content_type_may_have_parameters(database: Database) -> None:
     ],
     ids=["nul", "lone surrogates", "a pair of surrogates", "large numbers", "empty", "deep"],
 )
-async def test_whatever_json_can_say_is_stored(
-    database: Database, body: bytes, payload: dict[str, Any] | None
-) -> None:
+async def test_whatever_json_can_say_is_stored(database: Database, body: bytes, payload: dict[str, Any] | None) -> None:
     receipt = await _receive(database, body)
     event, raw = await _stored(database, receipt.event_id)
 
