@@ -61,7 +61,11 @@ def run_flow(name: str, *, wait: bool = True, timeout: float | None = None, **pa
         TimeoutError: the run did not end in time; it goes on.
         RuntimeError: called in a running event loop.
     """
-    return asyncio.run(run_flow_async(name, wait=wait, timeout=timeout, **parameters))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(run_flow_async(name, wait=wait, timeout=timeout, **parameters))
+    raise RuntimeError("run_flow() would block the running event loop; use `await run_flow_async(...)` there")
 
 
 async def run_flow_async(

@@ -53,4 +53,6 @@ async def _start(runtime: Runtime, engine: Engine, run: RunRef) -> None:
     async with runtime.database.transaction() as session:
         await attach_flow_run(session, run_id=run.run_id, flow_run_id=flow_run.id)
     # Whatever kept the flow from even beginning, its lease runs out and the event is claimed again.
+    if run.abandoned_flow_run_id is not None:
+        await engine.give_up(run.abandoned_flow_run_id)
     engine.start(flow_run, ended=lambda: runtime.leases.release(run.event_id))

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.exceptions import Abort, ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import run_flow
-from prefect.states import Pending
+from prefect.states import Crashed, Pending
 
 from deployments.catalogue import WORK_POOL, Workflow
 
@@ -57,6 +57,18 @@ class Engine:
             ended()
 
         task.add_done_callback(forget)
+
+    async def give_up(self, flow_run_id: UUID) -> None:
+        """Have Prefect show a flow run as crashed whose worker is gone; one that has ended is left as it is."""
+        try:
+            flow_run = await self.client.read_flow_run(flow_run_id)
+            if flow_run.state is None or not flow_run.state.is_final():
+                state: State[Any] = Crashed(message="Its worker went away; another flow run continues the work.")
+                await self.client.set_flow_run_state(flow_run_id, state, force=True)
+        except ObjectNotFound:
+            logger.info("Prefect no longer knows the flow run %s", flow_run_id)
+        except UNREACHABLE as error:
+            logger.warning("flow run %s could not be marked as crashed: %s", flow_run_id, error)
 
     async def _execute(self, flow_run: FlowRun) -> None:
         assert flow_run.deployment_id is not None

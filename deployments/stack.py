@@ -18,10 +18,11 @@ from contexten_core.settings import DatabaseKind, Settings
 from deployments.child import Child
 from deployments.embedded_postgres import EmbeddedPostgres
 from deployments.home import Home
+from deployments.ports import Ports
 from deployments.prefect_server import USUAL_PORT, api_url, client_environment, prefect_server, ui_url
 from deployments.process_table import ProcessId
 from deployments.state import RunningChild, StackState
-from deployments.supervisor import Supervisor, free_port
+from deployments.supervisor import Supervisor
 from deployments.takeover import end_orphans
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Stack:
     supervisor: Supervisor
     record: "StateRecord"
     urls: dict[str, str]
+    ports: Ports
 
     def announce(self, name: str, url: str) -> None:
         """Let others find one more part under its name."""
@@ -70,12 +72,15 @@ async def running_stack(settings: Settings, *, say: Say) -> AsyncIterator[Stack]
         state = StackState(supervisor=ProcessId.of_started(os.getpid()), started_at=utc_now().isoformat(), urls={})
         record = StateRecord(home, state)
         builder = _Builder(home, settings.model_copy(deep=True), record, say)
+        supervisor = Supervisor(on_change=record.set_children)
         try:
-            async with Supervisor(on_change=record.set_children) as supervisor:
+            async with supervisor:
                 yield await builder.build(supervisor)
         finally:
             builder.close()
-        home.clear_state()
+            # However the block was left: what cannot be ended stays known to the next stack.
+            if not supervisor.running:
+                home.clear_state()
 
 
 class StateRecord:
@@ -109,9 +114,11 @@ class _Builder:
         self._record = record
         self._say = say
         self._cwd = Path.cwd()
+        self._ports = Ports()
         self._postgres = EmbeddedPostgres(home, binaries=settings.postgres_bin)
 
     def close(self) -> None:
+        self._ports.close()
         self._postgres.close()
 
     async def build(self, supervisor: Supervisor) -> Stack:
@@ -119,12 +126,12 @@ class _Builder:
         if not settings.github_webhook_secrets:
             settings.github_webhook_secrets = (SecretStr(self._home.secret(WEBHOOK_SECRET)),)
         prefect_dsn = await self._start_database(supervisor)
-        settings.api_port = free_port(settings.api_port, settings.api_host)
+        settings.api_port = self._ports.take(settings.api_port, settings.api_host)
         base = _base_url(settings)
         settings.public_url = settings.public_url or base
         children = []
         if settings.prefect_api_url is None:
-            port = free_port(USUAL_PORT)
+            port = self._ports.take(USUAL_PORT)
             settings.prefect_api_url = api_url(port)
             children.append(
                 prefect_server(self._home, port=port, database_dsn=prefect_dsn, environment=os.environ, cwd=self._cwd)
@@ -135,7 +142,7 @@ class _Builder:
         self._say("Starting the Prefect server, the web process and the worker")
         await supervisor.start(*children, self._role("web"), self._role("worker"))
         self._record.set_addresses(urls=urls, database=settings.db.address.set(password=None).render_as_string())
-        return Stack(settings, supervisor, self._record, urls)
+        return Stack(settings, supervisor, self._record, urls, self._ports)
 
     async def _start_database(self, supervisor: Supervisor) -> str | None:
         """Start PostgreSQL where we or Prefect need it, and return the address of Prefect's database in it."""

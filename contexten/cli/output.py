@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
@@ -22,11 +23,10 @@ from deployments.attach import attached
 
 T = TypeVar("T")
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
 # In a file or a pipe nobody's screen is too narrow.
 _FILE_WIDTH = 200
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="How many to show.")]
@@ -63,7 +63,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    out.print(table, soft_wrap=False, width=None if out.is_terminal else _FILE_WIDTH)
+    out.print(table, soft_wrap=False)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from contexten_core.db import Database
 from deployments.child import Child
 from deployments.home import Home
 from deployments.stack import Stack
-from deployments.supervisor import free_port
 
 _USUAL_PORT = 8080
 _HOST = "127.0.0.1"
@@ -18,7 +17,7 @@ NAME = "github_emulator"
 
 async def start_demo_emulator(stack: Stack, database: Database) -> str:
     """Start the emulator beside the stack's other parts, and have the demo's projects report to it. Returns its URL."""
-    port = free_port(_USUAL_PORT, _HOST)
+    port = stack.ports.take(_USUAL_PORT, _HOST)
     child = Child(
         name="github-emulator",
         argv=(sys.executable, "-m", "contexten.emulators.github", "--host", _HOST, "--port", str(port)),

@@ -1,6 +1,6 @@
 """Claim events, and open the run that will handle each: the next unfinished one, or a new one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -15,7 +15,10 @@ from contexten_core.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class RunRef:
-    """A run in progress, with the proof (`epoch`) that it is still ours."""
+    """A run in progress, with the proof (`epoch`) that it is still ours.
+
+    `abandoned_flow_run_id` is the Prefect flow run of the worker that it was taken over from.
+    """
 
     run_id: UUID
     event_id: UUID
@@ -23,6 +26,7 @@ class RunRef:
     name: str
     attempt: int
     tags: tuple[str, ...] = ()
+    abandoned_flow_run_id: UUID | None = None
 
 
 async def claim_events(runtime: Runtime, *, limit: int) -> list[RunRef]:
@@ -116,7 +120,8 @@ async def _take(session: AsyncSession, runtime: Runtime, event: EventModel, now:
             started_at=now,
         )
         session.add(run)
-    return _reference(run, event)
+        return _reference(run, event)
+    return replace(_reference(run, event), abandoned_flow_run_id=run.flow_run_id)
 
 
 def normalised(event: EventModel) -> NormalisedEvent:

@@ -14,7 +14,7 @@ from contexten_core.events.models import EventProvider
 from contexten_core.security.json import parse_object
 from contexten_core.security.signatures import Verdict, verify_github
 
-_EVENT_TYPE = re.compile(r"[a-z][a-z_]{0,63}")
+_EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 _KEPT_HEADERS = ("content-type", "user-agent", "x-github-delivery", "x-github-event", "x-github-hook-id")
 _HEADER_LIMIT = 200

@@ -82,6 +82,7 @@ def test_repositories_that_exist_are_reused_and_keep_what_was_pushed_to_them(tmp
     pushed = git(
         "-C",
         first.cashbox.path,
+        *("-c", "user.name=Mona", "-c", "user.email=mona@acme.example"),
         "commit-tree",
         "-p",
         first.cashbox.head,
