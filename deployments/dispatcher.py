@@ -7,7 +7,6 @@ from prefect.states import Pending
 from sqlalchemy.exc import SQLAlchemyError
 
 from contexten_core.events.claim import RunRef, attach_flow_run, claim_events
-from contexten_core.events.finish import hand_back
 from contexten_core.runtime import Runtime
 from deployments.catalogue import LIFECYCLE
 from deployments.engine import UNREACHABLE, Engine
@@ -25,16 +24,21 @@ async def dispatch(runtime: Runtime, engine: Engine) -> None:
         try:
             if engine.free:
                 claimed = await claim_events(runtime, limit=min(engine.free, _BATCH))
-            for run in claimed:
-                await _start(runtime, engine, run)
         except SQLAlchemyError as error:
             logger.warning("the database does not answer, will ask again: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
+        for run in claimed:
+            await _start(runtime, engine, run)
         if len(claimed) < _BATCH:
             await asyncio.sleep(runtime.settings.poll_seconds)
 
 
 async def _start(runtime: Runtime, engine: Engine, run: RunRef) -> None:
+    """Start one claimed run. Whatever keeps it from starting, its lease is let go, runs out, and is claimed again."""
+
+    def let_go() -> None:
+        runtime.leases.release(run.event_id)
+
     try:
         flow_run = await engine.client.create_flow_run_from_deployment(
             engine.deployment_id(LIFECYCLE),
@@ -44,15 +48,13 @@ async def _start(runtime: Runtime, engine: Engine, run: RunRef) -> None:
             state=Pending(),
             idempotency_key=f"{run.event_id}:{run.epoch}",
         )
-    except UNREACHABLE as error:
-        logger.warning("could not start %s, will try again: Prefect does not answer: %s", run.name, error)
-        runtime.leases.release(run.event_id)
-        await hand_back(runtime, run)
+        async with runtime.database.transaction() as session:
+            await attach_flow_run(session, run_id=run.run_id, flow_run_id=flow_run.id)
+    except (*UNREACHABLE, SQLAlchemyError) as error:
+        logger.warning("%s could not be started, will be tried again: %s", run.name, error)
+        let_go()
         await asyncio.sleep(_PAUSE_SECONDS)
         return
-    async with runtime.database.transaction() as session:
-        await attach_flow_run(session, run_id=run.run_id, flow_run_id=flow_run.id)
-    # Whatever kept the flow from even beginning, its lease runs out and the event is claimed again.
     if run.abandoned_flow_run_id is not None:
         await engine.give_up(run.abandoned_flow_run_id)
-    engine.start(flow_run, ended=lambda: runtime.leases.release(run.event_id))
+    engine.start(flow_run, ended=let_go)

@@ -16,8 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from contexten.emulators.interception import ABORT_CONNECTION
 from contexten_core.errors import ConfigurationError, ContextenError, StackError
+from deployments.readiness import READY_FD_VARIABLE, report_ready
 
-READY_FD_VARIABLE = "CONTEXTEN_READY_FD"
 LAST_REPLIES_SECONDS = 0.5
 
 
@@ -123,11 +123,8 @@ def _announce(url: str) -> None:
     sys.stdout.write(line)
     sys.stdout.flush()
     descriptor = os.environ.get(READY_FD_VARIABLE)
-    if descriptor is None:
-        return
     try:
-        with os.fdopen(int(descriptor), "w") as ready:
-            ready.write(line)
+        report_ready({"url": url})
     except (ValueError, OSError) as error:
         raise ConfigurationError(
             f"{READY_FD_VARIABLE}={descriptor!r} cannot be written to: {error}.",
