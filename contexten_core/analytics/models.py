@@ -1,10 +1,11 @@
 """Tables of the analytics module: what happened, how long it took and what it used."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contexten_core.db import BaseModel, EnumText
@@ -23,6 +24,14 @@ class AnalyticsEventType(StrEnum):
     LEARNING_UPDATE = "learning_update"
 
 
+class MetricType(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+    TIMER = "timer"
+    RATE = "rate"
+
+
 class AnalyticsModel(BaseModel):
     """One thing that happened; `session_id` is the run that it happened in."""
 
@@ -32,6 +41,7 @@ class AnalyticsModel(BaseModel):
         Index(None, "session_id"),
         Index(None, "task_id"),
         Index(None, "project_id", "created_at"),
+        Index(None, "created_at"),
     )
 
     session_id: Mapped[str]
@@ -51,3 +61,61 @@ class AnalyticsModel(BaseModel):
     version: Mapped[str | None]
     task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
     project_id: Mapped[UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
+
+
+class AnalyticsEventModel(BaseModel):
+    """Something that a person or a component did, in detail, as part of one analytics row."""
+
+    __tablename__ = "analytics_events"
+    __table_args__ = (Index(None, "analytics_id", "created_at"), Index(None, "created_at"))
+
+    event_name: Mapped[str]
+    event_category: Mapped[str]
+    event_action: Mapped[str]
+    properties: Mapped[dict[str, Any]]
+    timestamp: Mapped[datetime]
+    duration_ms: Mapped[float | None]
+    page_url: Mapped[str | None]
+    referrer: Mapped[str | None]
+    user_agent: Mapped[str | None]
+    custom_dimensions: Mapped[dict[str, Any] | None]
+    analytics_id: Mapped[UUID] = mapped_column(ForeignKey("analytics.id", ondelete="CASCADE"))
+
+
+class AnalyticsMetricModel(BaseModel):
+    """What was measured in one interval: of the machine, or of one operation of one process (`source`).
+
+    Attributes:
+        value: the mean.
+        timestamp: when the interval began.
+        collection_interval_seconds: 60 for a minute, 3600 for the hour that minutes are rolled up into.
+        sketch: how the values are distributed, in a form that can be added to another (see `performance.sketch`).
+    """
+
+    __tablename__ = "analytics_metrics"
+    __table_args__ = (
+        UniqueConstraint("collection_interval_seconds", "timestamp", "metric_name", "operation", "source"),
+        Index(None, "analytics_id", "created_at"),
+        Index(None, "created_at"),
+    )
+
+    metric_name: Mapped[str]
+    metric_type: Mapped[MetricType] = mapped_column(EnumText(MetricType))
+    value: Mapped[float]
+    unit: Mapped[str | None]
+    labels: Mapped[dict[str, Any] | None]
+    dimensions: Mapped[dict[str, Any] | None]
+    sample_count: Mapped[int | None]
+    min_value: Mapped[float | None]
+    max_value: Mapped[float | None]
+    avg_value: Mapped[float | None]
+    percentile_95: Mapped[float | None]
+    percentile_99: Mapped[float | None]
+    timestamp: Mapped[datetime]
+    collection_interval_seconds: Mapped[int | None]
+    analytics_id: Mapped[UUID] = mapped_column(ForeignKey("analytics.id", ondelete="CASCADE"))
+
+    operation: Mapped[str] = mapped_column(default="")
+    source: Mapped[str] = mapped_column(default="")
+    error_count: Mapped[int] = mapped_column(default=0)
+    sketch: Mapped[dict[str, Any] | None]

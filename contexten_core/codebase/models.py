@@ -30,7 +30,11 @@ class AnalysisType(StrEnum):
 
 class CodebaseModel(BaseModel):
     __tablename__ = "codebases"
-    __table_args__ = (UniqueConstraint("repository_url", "commit_sha"), Index(None, "project_id"))
+    __table_args__ = (
+        UniqueConstraint("repository_url", "commit_sha"),
+        Index(None, "project_id", "created_at"),
+        Index(None, "created_at"),
+    )
 
     repository_url: Mapped[str]
     commit_sha: Mapped[str]
@@ -89,3 +93,30 @@ class FileFactsModel(BaseModel):
     file_kind: Mapped[str]
     analyzer_version: Mapped[str]
     facts: Mapped[dict[str, Any]]
+
+
+class CodebaseMetadataModel(BaseModel):
+    """One element of a commit's code: a function, a class, a file, an import."""
+
+    __tablename__ = "codebase_metadata"
+    __table_args__ = (
+        Index(None, "codebase_id", "created_at"),
+        Index(None, "codebase_id", "file_path"),
+        Index(None, "codebase_id", "element_name"),
+    )
+
+    metadata_type: Mapped[str]
+    file_path: Mapped[str]
+    element_name: Mapped[str]
+    element_type: Mapped[str | None]
+    signature: Mapped[str | None]
+    start_line: Mapped[int | None]
+    end_line: Mapped[int | None]
+    start_column: Mapped[int | None]
+    end_column: Mapped[int | None]
+    content: Mapped[dict[str, Any]]
+    dependencies: Mapped[list[Any] | None]
+    dependents: Mapped[list[Any] | None]
+    complexity: Mapped[float | None]
+    lines_of_code: Mapped[int | None]
+    codebase_id: Mapped[UUID] = mapped_column(ForeignKey("codebases.id", ondelete="CASCADE"))

@@ -1,17 +1,21 @@
 """Connections and transactions. Whoever opens a transaction here is the boundary; nobody else commits."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, text
+from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from contexten_core.db.base import utc_now
+from contexten_core.errors import ConfigurationError
 from contexten_core.settings import DatabaseConfig
 
 _SQLITE_BUSY_MILLISECONDS = 30_000
@@ -22,29 +26,76 @@ class Database:
     """One database and its pool of connections.
 
     SQLite transactions that write take the write lock when they begin, so that two of them queue instead of failing
-    halfway with "database is locked".
+    halfway with "database is locked". Those of one process queue in order here, since SQLite itself only has every
+    waiter try again after a while, and may pass one over for half a minute.
+
+    A database made without a configuration is opened later. Its connections belong to one event loop; to go on in
+    another, close it there and open it again.
     """
 
-    def __init__(self, config: DatabaseConfig) -> None:
-        self.address = config.address
-        self.is_sqlite = self.address.get_backend_name() == "sqlite"
-        self.engine = (
-            _sqlite_engine(self.address, config) if self.is_sqlite else _postgresql_engine(self.address, config)
+    def __init__(self, config: DatabaseConfig | None = None) -> None:
+        self._open: _Open | None = None
+        if config is not None:
+            self.open(config)
+
+    def open(self, config: DatabaseConfig) -> None:
+        """Get ready to connect; nothing connects before the first query."""
+        address = config.address
+        is_sqlite = address.get_backend_name() == "sqlite"
+        engine = _sqlite_engine(address, config) if is_sqlite else _postgresql_engine(address, config)
+        self._open = _Open(
+            address=address,
+            is_sqlite=is_sqlite,
+            engine=engine,
+            sessions=async_sessionmaker(engine, expire_on_commit=False),
+            writing=asyncio.Lock() if is_sqlite else nullcontext(),
         )
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @property
+    def is_open(self) -> bool:
+        return self._open is not None
+
+    @property
+    def engine(self) -> AsyncEngine:
+        return self._opened.engine
+
+    @property
+    def address(self) -> URL:
+        return self._opened.address
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._opened.is_sqlite
+
+    @property
+    def _opened(self) -> "_Open":
+        if self._open is None:
+            raise ConfigurationError("the database is not open", hint="call `await app.initialize()` first")
+        return self._open
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Open a transaction that commits when the block ends and rolls back when it raises."""
-        async with self._sessions.begin() as session:
+        opened = self._opened
+        async with opened.writing, opened.sessions.begin() as session:
             yield session
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Open a session for reading only: nothing in it is committed. What it read stays readable afterwards."""
-        async with self._sessions() as session:
+        async with self._opened.sessions() as session:
             await session.connection(execution_options=_READ_ONLY)
             yield session
+
+    @contextmanager
+    def reading_now(self) -> Iterator[Session]:
+        """Open a session for reading without async, on a connection of its own; blocks the calling thread."""
+        engine = create_engine(sync_address(self.address), poolclass=NullPool)
+        try:
+            with Session(engine) as session:
+                yield session
+        finally:
+            engine.dispose()
 
     async def now(self, session: AsyncSession) -> datetime:
         """Return the database's clock, which all processes share; SQLite has only its own process's."""
@@ -63,7 +114,19 @@ class Database:
             await session.execute(text("SELECT 1"))
 
     async def close(self) -> None:
-        await self.engine.dispose()
+        """Close every connection. Closing what is not open does nothing."""
+        if self._open is not None:
+            opened, self._open = self._open, None
+            await opened.engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    address: URL
+    is_sqlite: bool
+    engine: AsyncEngine
+    sessions: async_sessionmaker[AsyncSession]
+    writing: AbstractAsyncContextManager[None]
 
 
 def async_address(address: URL) -> URL:

@@ -2,16 +2,24 @@
 
 ContextenError
 ├── ConfigurationError      a setting is missing or wrong
+├── ConflictError           what is asked for contradicts what is there
+│   ├── DependencyError     a task that must wait, or a dependency that would close a circle
+│   └── TransitionError     a task cannot go from its status to that one
 ├── ExecutionError          a command could not be started
 ├── GitError                git could not fetch, read or check out
+├── InvalidInputError       a value that a field does not take; names the field
 ├── MalformedPayloadError   a body that is not what its sender promises
 ├── NotConfiguredError      a provider that nobody has set up
 ├── NotFoundError           an id or a name that nothing has
 ├── LeaseLostError          another worker has taken over what this one was doing
+├── OperationTimeoutError   it took longer than RESPONSE_TIMEOUT_SECONDS; also a TimeoutError
 ├── OutboundError           a call to GitHub, Linear or Slack failed
+├── OverloadedError         more at once than MAX_CONCURRENT_OPERATIONS
 ├── PayloadTooLargeError    a body over the limit
 ├── SignatureError          a delivery that its sender did not sign, or not with a secret we know
 ├── StackError              a part of the embedded stack would not start or stop
+├── SystemError             what a user's own code raises, with category and severity
+│   └── RecoverableError    the same, naming the recovery strategy that may help
 ├── UnavailableError        something we need does not answer at the moment
 ├── UnknownFlowError        a flow that the catalogue does not have
 └── UnsupportedContentTypeError
@@ -51,9 +59,37 @@ class ExecutionError(ContextenError):
     code = "execution"
 
 
+class ConflictError(ContextenError):
+    code = "conflict"
+    status = 409
+
+
+class DependencyError(ConflictError):
+    code = "dependency"
+
+
+class TransitionError(ConflictError):
+    code = "transition"
+
+
 class GitError(ContextenError):
     code = "git"
     status = 502
+
+
+class InvalidInputError(ContextenError):
+    """Something that was given is not what its field takes. Nothing was written.
+
+    Attributes:
+        fields: what is wrong with each field, by its name; parts inside a value are joined by dots.
+    """
+
+    code = "invalid"
+    status = 422
+
+    def __init__(self, message: str, *, fields: dict[str, str], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.fields = fields
 
 
 class MalformedPayloadError(ContextenError):
@@ -74,6 +110,16 @@ class NotFoundError(ContextenError):
 class LeaseLostError(ContextenError):
     code = "lease_lost"
     status = 409
+
+
+class OperationTimeoutError(ContextenError, TimeoutError):
+    code = "timeout"
+    status = 504
+
+
+class OverloadedError(ContextenError):
+    code = "overloaded"
+    status = 503
 
 
 class OutboundError(ContextenError):

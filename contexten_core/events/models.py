@@ -54,6 +54,8 @@ class Conclusion(StrEnum):
 
 
 class HandlerStatus(StrEnum):
+    PENDING = "pending"
+    RETRYING = "retrying"
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -73,6 +75,8 @@ class EventModel(BaseModel):
     __table_args__ = (
         UniqueConstraint("provider", "digest"),
         Index(None, "status", "available_at"),
+        Index(None, "status", "created_at"),
+        Index(None, "provider", "created_at"),
         Index(None, "provider", "external_id"),
         Index(None, "created_at"),
         Index(None, "lease_owner"),
@@ -155,12 +159,17 @@ class RunModel(BaseModel):
 
 
 class EventHandlerModel(BaseModel):
-    """The record of one step of a run: what it was given, what it found, how long it took."""
+    """The record of one handling of an event: what it was given, what it found, how long it took.
+
+    `handler_type` is `step` for a step of a run, and `function` for a function that somebody registered, which has no
+    run; its record is made with the event and is what makes it happen, once, with retries, whatever crashes.
+    """
 
     __tablename__ = "event_handlers"
     __table_args__ = (
         UniqueConstraint("run_id", "handler_name"),
         Index(None, "event_id"),
+        Index(None, "handler_type", "status", "available_at"),
     )
 
     handler_name: Mapped[str]
@@ -180,6 +189,10 @@ class EventHandlerModel(BaseModel):
     cpu_usage_percent: Mapped[float | None]
     event_id: Mapped[UUID] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
     run_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+
+    available_at: Mapped[datetime | None]
+    lease_owner: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
 
 
 class OutboxModel(BaseModel):

@@ -30,6 +30,15 @@ class PatternType(StrEnum):
     INTEGRATION_PATTERN = "integration_pattern"
 
 
+class FeedbackType(StrEnum):
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    NEUTRAL = "neutral"
+    SUGGESTION = "suggestion"
+    BUG_REPORT = "bug_report"
+    FEATURE_REQUEST = "feature_request"
+
+
 class LearningStatus(StrEnum):
     PENDING = "pending"
     PROCESSING = "processing"
@@ -44,6 +53,7 @@ class LearningModel(BaseModel):
         Index(None, "learning_type", "created_at"),
         Index(None, "task_id"),
         Index(None, "project_id", "created_at"),
+        Index(None, "created_at"),
     )
 
     learning_type: Mapped[LearningType] = mapped_column(EnumText(LearningType))
@@ -66,7 +76,12 @@ class LearningPatternModel(BaseModel):
     """A failure that recurs, known by its fingerprint; `learning_id` is the observation that it was first seen in."""
 
     __tablename__ = "learning_patterns"
-    __table_args__ = (UniqueConstraint("fingerprint"), Index(None, "last_observed_at"), Index(None, "learning_id"))
+    __table_args__ = (
+        UniqueConstraint("fingerprint"),
+        Index(None, "last_observed_at"),
+        Index(None, "learning_id"),
+        Index(None, "created_at"),
+    )
 
     pattern_type: Mapped[PatternType] = mapped_column(EnumText(PatternType))
     pattern_name: Mapped[str]
@@ -84,3 +99,30 @@ class LearningPatternModel(BaseModel):
     learning_id: Mapped[UUID] = mapped_column(ForeignKey("learning.id", ondelete="CASCADE"))
 
     fingerprint: Mapped[str]
+
+
+class LearningFeedbackModel(BaseModel):
+    """What somebody said about something that was learned or decided."""
+
+    __tablename__ = "learning_feedback"
+    __table_args__ = (
+        Index(None, "learning_id", "created_at"),
+        Index(None, "related_task_id"),
+        Index(None, "is_processed", "created_at"),
+        Index(None, "created_at"),
+    )
+
+    feedback_type: Mapped[FeedbackType] = mapped_column(EnumText(FeedbackType))
+    feedback_content: Mapped[str]
+    source_type: Mapped[str]
+    source_id: Mapped[str | None]
+    context_data: Mapped[dict[str, Any] | None]
+    related_task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
+    is_processed: Mapped[bool] = mapped_column(default=False)
+    processing_result: Mapped[dict[str, Any] | None]
+    processed_at: Mapped[datetime | None]
+    rating: Mapped[float | None]
+    impact_assessment: Mapped[dict[str, Any] | None]
+    action_taken: Mapped[str | None]
+    action_result: Mapped[dict[str, Any] | None]
+    learning_id: Mapped[UUID] = mapped_column(ForeignKey("learning.id", ondelete="CASCADE"))

@@ -28,7 +28,7 @@ class RepositoryProvider(StrEnum):
 
 class ProjectModel(BaseModel):
     __tablename__ = "projects"
-    __table_args__ = (UniqueConstraint("slug"),)
+    __table_args__ = (UniqueConstraint("slug"), Index(None, "created_at"))
 
     slug: Mapped[str]
     full_name: Mapped[str | None]
@@ -49,7 +49,11 @@ class ProjectModel(BaseModel):
 
 class RepositoryModel(BaseModel):
     __tablename__ = "repositories"
-    __table_args__ = (UniqueConstraint("provider", "full_name"), Index(None, "project_id"))
+    __table_args__ = (
+        UniqueConstraint("provider", "full_name"),
+        Index(None, "project_id", "created_at"),
+        Index(None, "created_at"),
+    )
 
     provider: Mapped[RepositoryProvider] = mapped_column(EnumText(RepositoryProvider))
     owner: Mapped[str]

@@ -59,7 +59,7 @@ class PromptModel(BaseModel):
     """
 
     __tablename__ = "prompts"
-    __table_args__ = (UniqueConstraint("slug"), Index(None, "status"))
+    __table_args__ = (UniqueConstraint("slug"), Index(None, "status", "created_at"), Index(None, "created_at"))
 
     slug: Mapped[str]
     prompt_type: Mapped[PromptType] = mapped_column(EnumText(PromptType))
@@ -98,4 +98,21 @@ class PromptConditionModel(BaseModel):
     priority: Mapped[int] = mapped_column(default=0)
     logical_operator: Mapped[LogicalOperator] = mapped_column(EnumText(LogicalOperator), default=LogicalOperator.AND)
     group_id: Mapped[str | None]
+    prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
+
+
+class PromptTemplateModel(BaseModel):
+    """A prompt's text for one language or kind of context; the prompt's own `template` serves everything else."""
+
+    __tablename__ = "prompt_templates"
+    __table_args__ = (UniqueConstraint("prompt_id", "template_name"),)
+
+    template_name: Mapped[str]
+    content: Mapped[str]
+    language: Mapped[str | None]
+    context_type: Mapped[str | None]
+    is_default: Mapped[bool] = mapped_column(default=False)
+    priority: Mapped[int] = mapped_column(default=0)
+    usage_count: Mapped[int] = mapped_column(default=0)
+    success_rate: Mapped[float | None]
     prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contexten_core.db import BaseModel, EnumText
@@ -46,6 +46,7 @@ class TaskModel(BaseModel):
         Index(None, "project_id", "created_at"),
         Index(None, "status", "created_at"),
         Index(None, "parent_task_id"),
+        Index(None, "created_at"),
     )
 
     external_id: Mapped[str | None]
@@ -102,3 +103,19 @@ class TaskLogChunkModel(BaseModel):
     execution_id: Mapped[UUID] = mapped_column(ForeignKey("task_executions.id", ondelete="CASCADE"))
     position: Mapped[int]
     content: Mapped[str]
+
+
+class TaskDependencyModel(BaseModel):
+    """`task_id` depends on `depends_on_task_id`; a hard dependency has to be completed before the task may start."""
+
+    __tablename__ = "task_dependencies"
+    __table_args__ = (
+        UniqueConstraint("task_id", "depends_on_task_id"),
+        CheckConstraint("task_id <> depends_on_task_id", name="not_itself"),
+        Index(None, "depends_on_task_id"),
+    )
+
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    depends_on_task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    dependency_type: Mapped[str] = mapped_column(default="blocks")
+    is_hard_dependency: Mapped[bool] = mapped_column(default=True)
