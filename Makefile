@@ -10,7 +10,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --no-cache-dir --disable-pip-ve
 # Byte code of our own modules would land beside their sources.
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install install-dev run test test-fast lint format bench
+.PHONY: help install install-dev run test test-fast soak lint format bench reference
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -28,6 +28,9 @@ test: install-dev lint ## Check style, types and layers, then run all tests
 test-fast: install-dev ## Unit and component tests alone
 	$(VENV)/bin/pytest -n 2 tests/unit tests/component $(ARGS)
 
+soak: install-dev ## What takes long: fifty writers for a minute, on both databases
+	CONTEXTEN_SOAK_SECONDS=60 $(VENV)/bin/pytest tests/soak $(ARGS)
+
 lint: install-dev ## Check style, types and layers
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -40,6 +43,11 @@ format: install-dev ## Put the code in its format
 
 bench: install-dev ## Measure, side by side in one run, and write bench/results/
 	$(VENV)/bin/python -m bench.lifecycle $(ARGS)
+	$(VENV)/bin/python -m bench.errors
+	$(VENV)/bin/python -m bench.performance
+
+reference: install-dev ## Write docs/reference/openapi.json anew
+	$(VENV)/bin/python -m contexten.server.openapi > docs/reference/openapi.json
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found" >&2; exit 1; }

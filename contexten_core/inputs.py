@@ -1,6 +1,7 @@
 """What comes in from people and scripts, checked before anything is written: one base for every module's inputs."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -8,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from contexten_core.errors import InvalidInputError
+from contexten_core.security.text import one_line
 
 I = TypeVar("I", bound="Input")  # noqa: E741 - an input
 
@@ -18,6 +20,10 @@ LARGEST_INTEGER = 2**63 - 1
 LARGEST_COUNT = 2**31 - 1
 _LARGEST_JSON = 1_000_000
 _MOST_TAGS = 100
+_MOST_PROBLEMS = 20
+_LONGEST_PLACE = 200
+_LONGEST_PROBLEM = 500
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
 class Input(BaseModel):
@@ -37,19 +43,22 @@ def checked(model: type[I], data: Mapping[str, Any]) -> I:
         InvalidInputError: a field is unknown, missing, or not what it has to be; names each.
     """
     try:
-        return model.model_validate(dict(data))
+        return model.model_validate(dict(data) if isinstance(data, Mapping) else data)
     except ValidationError as error:
         raise invalid(error) from None
 
 
 def invalid(error: ValidationError) -> InvalidInputError:
-    """Return the same error in our words, without the values that were given."""
+    """Return the same error in our words, without the values that were given; of very many problems the first."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     fields = {
-        ".".join(str(part) for part in problem["loc"]) or "input": problem["msg"].removeprefix("Value error, ")
-        for problem in problems
+        one_line(".".join(str(part) for part in problem["loc"]) or "input", _LONGEST_PLACE): one_line(
+            problem["msg"].removeprefix("Value error, "), _LONGEST_PROBLEM
+        )
+        for problem in problems[:_MOST_PROBLEMS]
     }
-    return InvalidInputError("; ".join(f"{name}: {text}" for name, text in fields.items()), fields=fields)
+    more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
+    return InvalidInputError("; ".join(f"{name}: {text}" for name, text in fields.items()) + more, fields=fields)
 
 
 def _storable(text: str) -> str:
@@ -64,7 +73,10 @@ def _storable(text: str) -> str:
 
 def _aware(moment: datetime) -> datetime:
     """Take a time without a zone as UTC, as `datetime.utcnow()` means it."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is a time that no calendar has in UTC") from None
 
 
 def _json(value: Any) -> Any:
@@ -102,8 +114,8 @@ def _scalar_size(item: Any) -> int:
 
 
 def _no_number(value: Any) -> Any:
-    if isinstance(value, int | float):
-        raise ValueError("is a number, not a time in ISO 8601")  # noqa: TRY004 - pydantic wants ValueError
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value.strip())):
+        raise ValueError("is a number, not a time in ISO 8601")
     return value
 
 
@@ -111,11 +123,12 @@ Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidat
 Line = Annotated[str, Field(max_length=2_000), AfterValidator(_storable)]
 LongText = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_storable)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,199}$")]
-Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=1e9)]
 Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_aware)]
 JSONAny = Annotated[Any, AfterValidator(_json)]
 JSONObject = Annotated[dict[str, Any], AfterValidator(_json)]
+JSONDocument = Annotated[dict[str, Any] | list[Any], AfterValidator(_json)]
 JSONList = Annotated[list[Any], AfterValidator(_json)]
 Tags = Annotated[list[Annotated[str, Field(max_length=200), AfterValidator(_storable)]], Field(max_length=_MOST_TAGS)]
 

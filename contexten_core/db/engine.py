@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
@@ -20,6 +21,13 @@ from contexten_core.settings import DatabaseConfig
 
 _SQLITE_BUSY_MILLISECONDS = 30_000
 _READ_ONLY = {"contexten_read_only": True}
+
+
+class DatabaseNotOpenError(ConfigurationError, InvalidRequestError):  # type: ignore[misc]  # both have a `code`
+    """Nobody has opened the database yet, or it is closed again; for whoever uses it, it does not answer."""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Database:
@@ -42,11 +50,13 @@ class Database:
         """Get ready to connect; nothing connects before the first query."""
         address = config.address
         is_sqlite = address.get_backend_name() == "sqlite"
-        engine = _sqlite_engine(address, config) if is_sqlite else _postgresql_engine(address, config)
+        connect_args = _sqlite_arguments() if is_sqlite else _postgresql_arguments(config)
+        engine = (_sqlite_engine if is_sqlite else _postgresql_engine)(address, config, connect_args)
         self._open = _Open(
             address=address,
             is_sqlite=is_sqlite,
             engine=engine,
+            connect_args=connect_args,
             sessions=async_sessionmaker(engine, expire_on_commit=False),
             writing=asyncio.Lock() if is_sqlite else nullcontext(),
         )
@@ -70,7 +80,7 @@ class Database:
     @property
     def _opened(self) -> "_Open":
         if self._open is None:
-            raise ConfigurationError("the database is not open", hint="call `await app.initialize()` first")
+            raise DatabaseNotOpenError("the database is not open", hint="call `await app.initialize()` first")
         return self._open
 
     @asynccontextmanager
@@ -90,7 +100,8 @@ class Database:
     @contextmanager
     def reading_now(self) -> Iterator[Session]:
         """Open a session for reading without async, on a connection of its own; blocks the calling thread."""
-        engine = create_engine(sync_address(self.address), poolclass=NullPool)
+        opened = self._opened
+        engine = create_engine(sync_address(opened.address), poolclass=NullPool, connect_args=opened.connect_args)
         try:
             with Session(engine) as session:
                 yield session
@@ -125,6 +136,7 @@ class _Open:
     address: URL
     is_sqlite: bool
     engine: AsyncEngine
+    connect_args: dict[str, Any]
     sessions: async_sessionmaker[AsyncSession]
     writing: AbstractAsyncContextManager[None]
 
@@ -141,7 +153,19 @@ def _is_sqlite(address: URL) -> bool:
     return address.get_backend_name() == "sqlite"
 
 
-def _postgresql_engine(address: URL, config: DatabaseConfig) -> AsyncEngine:
+def _postgresql_arguments(config: DatabaseConfig) -> dict[str, Any]:
+    return {
+        "connect_timeout": 10,
+        "application_name": "contexten",
+        "options": f"-c statement_timeout={config.query_timeout * 1000} -c timezone=UTC",
+    }
+
+
+def _sqlite_arguments() -> dict[str, Any]:
+    return {"timeout": _SQLITE_BUSY_MILLISECONDS / 1000}
+
+
+def _postgresql_engine(address: URL, config: DatabaseConfig, connect_args: dict[str, Any]) -> AsyncEngine:
     return create_async_engine(
         async_address(address),
         echo=config.echo_sql,
@@ -150,15 +174,11 @@ def _postgresql_engine(address: URL, config: DatabaseConfig) -> AsyncEngine:
         pool_timeout=config.pool_timeout,
         pool_recycle=config.pool_recycle,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 10,
-            "application_name": "contexten",
-            "options": f"-c statement_timeout={config.query_timeout * 1000} -c timezone=UTC",
-        },
+        connect_args=connect_args,
     )
 
 
-def _sqlite_engine(address: URL, config: DatabaseConfig) -> AsyncEngine:
+def _sqlite_engine(address: URL, config: DatabaseConfig, connect_args: dict[str, Any]) -> AsyncEngine:
     if address.database:
         Path(address.database).absolute().parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
@@ -167,7 +187,7 @@ def _sqlite_engine(address: URL, config: DatabaseConfig) -> AsyncEngine:
         pool_size=config.pool_size,
         max_overflow=config.max_overflow,
         pool_timeout=config.pool_timeout,
-        connect_args={"timeout": _SQLITE_BUSY_MILLISECONDS / 1000},
+        connect_args=connect_args,
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -56,11 +56,10 @@ def _read(cursor: str) -> tuple[datetime, UUID]:
     try:
         text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
         moment, _, row_id = text.partition("|")
-        created_at = datetime.fromisoformat(moment)
-        if created_at.tzinfo is None:
-            raise ValueError("no zone")
-        return created_at, UUID(row_id)
-    except (ValueError, binascii.Error) as error:
-        raise InvalidInputError(
-            "cursor: not a cursor of this list", fields={"cursor": "not a cursor of this list"}
-        ) from error
+        place = datetime.fromisoformat(moment).astimezone(UTC), UUID(row_id)
+    except (ValueError, OverflowError, binascii.Error):
+        place = None
+    if place is None or _write(*place) != cursor:
+        problem = "not a cursor of this list"
+        raise InvalidInputError(f"cursor: {problem}", fields={"cursor": problem})
+    return place

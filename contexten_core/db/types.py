@@ -33,13 +33,23 @@ class TZDateTime(TypeDecorator[datetime]):
 
 
 class JSONValue(TypeDecorator[Any]):
-    """JSON that both databases can hold: NUL and lone surrogates, which PostgreSQL refuses, become U+FFFD."""
+    """JSON that both databases can hold: NUL and lone surrogates, which PostgreSQL refuses, become U+FFFD.
+
+    Args:
+        none_as_null: whether None is SQL's NULL, as where a column may be empty, or JSON's null, as where null is a
+            value like any other.
+    """
 
     impl = JSON
     cache_ok = True
 
+    def __init__(self, *, none_as_null: bool = True) -> None:
+        super().__init__(none_as_null=none_as_null)
+        self.none_as_null = none_as_null
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else JSON())
+        kind = JSONB if dialect.name == "postgresql" else JSON
+        return dialect.type_descriptor(kind(none_as_null=self.none_as_null))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
         return clean_json(value)

@@ -210,6 +210,7 @@ def upgrade() -> None:
     with op.batch_alter_table('analytics_metrics', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_analytics_metrics_analytics_id_created_at'), ['analytics_id', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_analytics_metrics_created_at'), ['created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_analytics_metrics_metric_name_created_at'), ['metric_name', 'created_at'], unique=False)
 
     op.create_table('learning_feedback',
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -246,10 +247,15 @@ def upgrade() -> None:
     with op.batch_alter_table('analytics', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_analytics_created_at'), ['created_at'], unique=False)
 
+    with op.batch_alter_table('codebase_analyses', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_codebase_analyses_codebase_id'))
+        batch_op.create_index(batch_op.f('ix_codebase_analyses_codebase_id_created_at'), ['codebase_id', 'created_at'], unique=False)
+
     with op.batch_alter_table('codebases', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_codebases_project_id'))
         batch_op.create_index(batch_op.f('ix_codebases_created_at'), ['created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_codebases_project_id_created_at'), ['project_id', 'created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_codebases_status_created_at'), ['status', 'created_at'], unique=False)
 
     with op.batch_alter_table('event_handlers', schema=None) as batch_op:
         batch_op.add_column(sa.Column('available_at', sa.DateTime(timezone=True), nullable=True))
@@ -258,27 +264,43 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_event_handlers_handler_type_status_available_at'), ['handler_type', 'status', 'available_at'], unique=False)
 
     with op.batch_alter_table('events', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_events_project_id'), ['project_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_events_provider_created_at'), ['provider', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_events_status_created_at'), ['status', 'created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_events_task_id'), ['task_id'], unique=False)
 
     with op.batch_alter_table('learning', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_learning_created_at'), ['created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_learning_status_created_at'), ['status', 'created_at'], unique=False)
 
     with op.batch_alter_table('learning_patterns', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_learning_patterns_created_at'), ['created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_learning_patterns_pattern_type_created_at'), ['pattern_type', 'created_at'], unique=False)
 
     with op.batch_alter_table('projects', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_projects_created_at'), ['created_at'], unique=False)
 
+    with op.batch_alter_table('prompt_conditions', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_prompt_conditions_prompt_id'))
+        batch_op.create_index(batch_op.f('ix_prompt_conditions_prompt_id_created_at'), ['prompt_id', 'created_at'], unique=False)
+
     with op.batch_alter_table('prompts', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_prompts_status'))
         batch_op.create_index(batch_op.f('ix_prompts_created_at'), ['created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_prompts_parent_prompt_id'), ['parent_prompt_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_prompts_status_created_at'), ['status', 'created_at'], unique=False)
 
     with op.batch_alter_table('repositories', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_repositories_project_id'))
         batch_op.create_index(batch_op.f('ix_repositories_created_at'), ['created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_repositories_project_id_created_at'), ['project_id', 'created_at'], unique=False)
+
+    with op.batch_alter_table('runs', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_runs_codebase_id'), ['codebase_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_runs_project_id'), ['project_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_runs_prompt_id'), ['prompt_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_runs_repository_id'), ['repository_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_runs_task_id'), ['task_id'], unique=False)
 
     with op.batch_alter_table('tasks', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_tasks_created_at'), ['created_at'], unique=False)
@@ -291,6 +313,13 @@ def downgrade() -> None:
     with op.batch_alter_table('tasks', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_tasks_created_at'))
 
+    with op.batch_alter_table('runs', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_runs_task_id'))
+        batch_op.drop_index(batch_op.f('ix_runs_repository_id'))
+        batch_op.drop_index(batch_op.f('ix_runs_prompt_id'))
+        batch_op.drop_index(batch_op.f('ix_runs_project_id'))
+        batch_op.drop_index(batch_op.f('ix_runs_codebase_id'))
+
     with op.batch_alter_table('repositories', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_repositories_project_id_created_at'))
         batch_op.drop_index(batch_op.f('ix_repositories_created_at'))
@@ -298,21 +327,30 @@ def downgrade() -> None:
 
     with op.batch_alter_table('prompts', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_prompts_status_created_at'))
+        batch_op.drop_index(batch_op.f('ix_prompts_parent_prompt_id'))
         batch_op.drop_index(batch_op.f('ix_prompts_created_at'))
         batch_op.create_index(batch_op.f('ix_prompts_status'), ['status'], unique=False)
+
+    with op.batch_alter_table('prompt_conditions', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_prompt_conditions_prompt_id_created_at'))
+        batch_op.create_index(batch_op.f('ix_prompt_conditions_prompt_id'), ['prompt_id'], unique=False)
 
     with op.batch_alter_table('projects', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_projects_created_at'))
 
     with op.batch_alter_table('learning_patterns', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_learning_patterns_pattern_type_created_at'))
         batch_op.drop_index(batch_op.f('ix_learning_patterns_created_at'))
 
     with op.batch_alter_table('learning', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_learning_status_created_at'))
         batch_op.drop_index(batch_op.f('ix_learning_created_at'))
 
     with op.batch_alter_table('events', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_events_task_id'))
         batch_op.drop_index(batch_op.f('ix_events_status_created_at'))
         batch_op.drop_index(batch_op.f('ix_events_provider_created_at'))
+        batch_op.drop_index(batch_op.f('ix_events_project_id'))
 
     with op.batch_alter_table('event_handlers', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_event_handlers_handler_type_status_available_at'))
@@ -321,9 +359,14 @@ def downgrade() -> None:
         batch_op.drop_column('available_at')
 
     with op.batch_alter_table('codebases', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_codebases_status_created_at'))
         batch_op.drop_index(batch_op.f('ix_codebases_project_id_created_at'))
         batch_op.drop_index(batch_op.f('ix_codebases_created_at'))
         batch_op.create_index(batch_op.f('ix_codebases_project_id'), ['project_id'], unique=False)
+
+    with op.batch_alter_table('codebase_analyses', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_codebase_analyses_codebase_id_created_at'))
+        batch_op.create_index(batch_op.f('ix_codebase_analyses_codebase_id'), ['codebase_id'], unique=False)
 
     with op.batch_alter_table('analytics', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_analytics_created_at'))
@@ -336,6 +379,7 @@ def downgrade() -> None:
 
     op.drop_table('learning_feedback')
     with op.batch_alter_table('analytics_metrics', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_analytics_metrics_metric_name_created_at'))
         batch_op.drop_index(batch_op.f('ix_analytics_metrics_created_at'))
         batch_op.drop_index(batch_op.f('ix_analytics_metrics_analytics_id_created_at'))
 

@@ -1,0 +1,71 @@
+"""Connections of an event loop that has ended or is blocked: closed without it, so that they keep nothing locked."""
+
+import sqlite3
+from contextlib import suppress
+from typing import Any
+
+import aiosqlite
+import psycopg
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+_JOIN_SECONDS = 5.0
+
+
+class Strays:
+    """Knows every connection of the engines that it watches.
+
+    A loop that ends cancels its tasks, also one that is in the middle of a transaction. The connection then belongs to
+    nobody: SQLite's write lock would stay with it until the garbage collector came by.
+    """
+
+    def __init__(self) -> None:
+        # Not weakly: one that nobody else refers to may still be open.
+        self._connections: list[Any] = []
+
+    def watch(self, engine: AsyncEngine) -> None:
+        if engine.dialect.name == "sqlite":
+            event.listen(engine.sync_engine, "do_connect", _use_our_class)
+        event.listen(engine.sync_engine, "connect", self._add)
+
+    def close(self, *, loop_is_closed: bool) -> None:
+        """Close them all; blocks. While their loop is only blocked, PostgreSQL's are left to it."""
+        for connection in self._connections:
+            if isinstance(connection, aiosqlite.Connection):
+                _close_sqlite(connection)
+            elif isinstance(connection, psycopg.AsyncConnection) and loop_is_closed:
+                connection.pgconn.finish()
+        self._connections.clear()
+
+    def _add(self, _: object, record: ConnectionPoolEntry) -> None:
+        self._connections = [*filter(_is_open, self._connections), record.driver_connection]
+
+
+class _Connection(sqlite3.Connection):
+    """Ends its transaction when it is closed: SQLite does not while a cursor is left, in some traceback say."""
+
+    def close(self) -> None:
+        with suppress(sqlite3.ProgrammingError):
+            self.rollback()
+        super().close()
+
+
+def _use_our_class(_: object, __: object, ___: object, parameters: dict[str, Any]) -> None:
+    parameters["factory"] = _Connection
+
+
+def _is_open(connection: Any) -> bool:
+    if isinstance(connection, aiosqlite.Connection):
+        return connection._connection is not None  # noqa: SLF001 - see below
+    return not connection.closed
+
+
+def _close_sqlite(connection: aiosqlite.Connection) -> None:
+    thread = connection._thread  # noqa: SLF001 - there is no public way to end a connection without its loop
+    if thread.is_alive():
+        connection.stop()
+        thread.join(_JOIN_SECONDS)
+    # The thread ends early when it has an answer for a loop that is closed.
+    if (left := connection._connection) is not None:  # noqa: SLF001
+        left.close()
