@@ -1,6 +1,7 @@
 """The exception tree.
 
 ContextenError
+├── BackupError             a backup that cannot be read or written (in contexten_core.db.archive)
 ├── ConfigurationError      a setting is missing or wrong
 ├── ConflictError           what is asked for contradicts what is there
 │   ├── DependencyError     a task that must wait, or a dependency that would close a circle
