@@ -88,14 +88,15 @@ class AnalyticsMetricModel(BaseModel):
     Attributes:
         value: the mean.
         timestamp: when the interval began.
-        collection_interval_seconds: 60 for a minute, 3600 for the hour that minutes are rolled up into.
-        sketch: how the values are distributed, in a form that can be added to another (see `performance.sketch`).
+        collection_interval_seconds: 60, and what minutes are rolled up into: 600, 3600 and 86400.
+        sketch: how the values are distributed, in a form that can be added to another; see `performance.sketch`.
     """
 
     __tablename__ = "analytics_metrics"
     __table_args__ = (
         UniqueConstraint("collection_interval_seconds", "timestamp", "metric_name", "operation", "source"),
         Index(None, "analytics_id", "created_at"),
+        Index(None, "metric_name", "created_at"),
         Index(None, "created_at"),
     )
 

@@ -33,6 +33,7 @@ class CodebaseModel(BaseModel):
     __table_args__ = (
         UniqueConstraint("repository_url", "commit_sha"),
         Index(None, "project_id", "created_at"),
+        Index(None, "status", "created_at"),
         Index(None, "created_at"),
     )
 
@@ -59,7 +60,7 @@ class CodebaseAnalysisModel(BaseModel):
     """One pass of an analyser over a commit."""
 
     __tablename__ = "codebase_analyses"
-    __table_args__ = (Index(None, "codebase_id"),)
+    __table_args__ = (Index(None, "codebase_id", "created_at"),)
 
     analysis_type: Mapped[AnalysisType] = mapped_column(EnumText(AnalysisType))
     analyzer_name: Mapped[str]

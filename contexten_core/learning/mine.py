@@ -6,6 +6,7 @@ from uuid import UUID
 from contexten_core.db import utc_now
 from contexten_core.events.steps import StepRecord
 from contexten_core.learning import store
+from contexten_core.learning.change import outcome_confidence
 from contexten_core.learning.fingerprint import Fingerprint, fingerprint
 from contexten_core.learning.models import LearningStatus, LearningType
 from contexten_core.projects.resolve import Target
@@ -30,10 +31,12 @@ async def mine(record: StepRecord, target: Target, choice: Choice, outcome: Outc
     mark = fingerprint(outcome.failure) if outcome.failure else None
     async with record.runtime.database.transaction() as session:
         now = utc_now()
+        learning_type = LearningType.SUCCESS_ANALYSIS if outcome.succeeded else LearningType.ERROR_ANALYSIS
+        confidence = await outcome_confidence(session, task_type=choice.task_type.value, learning_type=learning_type)
         row = await store.add(
             session,
             name=outcome.headline[:200],
-            learning_type=LearningType.SUCCESS_ANALYSIS if outcome.succeeded else LearningType.ERROR_ANALYSIS,
+            learning_type=learning_type,
             status=LearningStatus.ANALYZED,
             data=_data(outcome, mark),
             context={
@@ -50,7 +53,7 @@ async def mine(record: StepRecord, target: Target, choice: Choice, outcome: Outc
             project_id=target.project_id,
         )
         if mark is None or outcome.failure is None:
-            row.confidence_score = 1.0
+            row.confidence_score = confidence
             return await record.complete(session, Mined(row.id))
         pattern = await store.observe_pattern(
             session,

@@ -51,6 +51,7 @@ class LearningModel(BaseModel):
     __tablename__ = "learning"
     __table_args__ = (
         Index(None, "learning_type", "created_at"),
+        Index(None, "status", "created_at"),
         Index(None, "task_id"),
         Index(None, "project_id", "created_at"),
         Index(None, "created_at"),
@@ -80,6 +81,7 @@ class LearningPatternModel(BaseModel):
         UniqueConstraint("fingerprint"),
         Index(None, "last_observed_at"),
         Index(None, "learning_id"),
+        Index(None, "pattern_type", "created_at"),
         Index(None, "created_at"),
     )
 

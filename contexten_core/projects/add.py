@@ -9,6 +9,7 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.errors import ConfigurationError
+from contexten_core.events.emit import PROJECT_CREATED, emit
 from contexten_core.projects import store
 from contexten_core.projects.models import ProjectModel, RepositoryModel, RepositoryProvider
 
@@ -55,6 +56,8 @@ async def add_repository(
         )
         session.add(project)
         await session.flush()
+        told = {"project_id": str(project.id), "project_data": project.to_dict()}
+        await emit(session, PROJECT_CREATED, told, project_id=project.id)
     if repository is None:
         repository = RepositoryModel(
             id=uuid4(),

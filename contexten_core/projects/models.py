@@ -85,7 +85,7 @@ class ProjectConfigModel(BaseModel):
 
     config_type: Mapped[str]
     config_key: Mapped[str]
-    config_value: Mapped[Any] = mapped_column(JSONValue)
+    config_value: Mapped[Any] = mapped_column(JSONValue(none_as_null=False))
     is_active: Mapped[bool] = mapped_column(default=True)
     is_encrypted: Mapped[bool] = mapped_column(default=False)
     environment: Mapped[str | None]

@@ -57,7 +57,10 @@ async def resolve(record: StepRecord, event: NormalisedEvent) -> Target | Ignore
         assert event.commit is not None
         assert repository.clone_url is not None
         project.last_activity_at = utc_now()
-        config = await store.config(session, project.id)
+        settings = record.runtime.settings
+        config = await store.config(
+            session, project.id, vault=record.runtime.vault, environment=settings.environment.value
+        )
         target = Target(
             project_id=project.id,
             project_slug=project.slug,

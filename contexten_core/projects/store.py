@@ -1,13 +1,26 @@
 """All SQL about projects, repositories and project settings."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import flag_modified
 
-from contexten_core.projects.models import ProjectConfigModel, ProjectModel, RepositoryModel, RepositoryProvider
+from contexten_core.db.paging import Page, page
+from contexten_core.errors import ConfigurationError, ConflictError
+from contexten_core.projects.models import (
+    ProjectConfigModel,
+    ProjectModel,
+    ProjectStatus,
+    RepositoryModel,
+    RepositoryProvider,
+)
+from contexten_core.security.encryption import Vault
 
 
 async def get(session: AsyncSession, project_id: UUID, *, lock: bool = False) -> ProjectModel | None:
@@ -16,6 +29,27 @@ async def get(session: AsyncSession, project_id: UUID, *, lock: bool = False) ->
 
 async def by_slug(session: AsyncSession, slug: str) -> ProjectModel | None:
     return (await session.execute(select(ProjectModel).where(ProjectModel.slug == slug))).scalar_one_or_none()
+
+
+async def get_project(session: AsyncSession, project_id: UUID, *, lock: bool = False) -> ProjectModel | None:
+    """Return a project. With `lock` nobody else changes it before this transaction ends; rows may still refer to it."""
+    return await session.get(ProjectModel, project_id, with_for_update={"key_share": True} if lock else None)
+
+
+async def hold_project(session: AsyncSession, project_id: UUID) -> bool:
+    """Tell whether there is such a project, and keep it from being removed before this transaction ends."""
+    statement = select(ProjectModel.id).where(ProjectModel.id == project_id)
+    statement = statement.with_for_update(read=True, key_share=True)
+    return (await session.execute(statement)).scalar_one_or_none() is not None
+
+
+async def page_projects(
+    session: AsyncSession, *, limit: int, cursor: str | None = None, status: ProjectStatus | None = None
+) -> Page[ProjectModel]:
+    statement = select(ProjectModel)
+    if status is not None:
+        statement = statement.where(ProjectModel.status == status)
+    return await page(session, ProjectModel, statement, limit=limit, cursor=cursor)
 
 
 async def newest(session: AsyncSession, *, limit: int) -> Sequence[ProjectModel]:
@@ -31,39 +65,161 @@ async def repository(session: AsyncSession, *, provider: RepositoryProvider, ful
     return (await session.execute(statement)).scalars().first()
 
 
+async def get_repository(session: AsyncSession, repository_id: UUID, *, lock: bool = False) -> RepositoryModel | None:
+    return await session.get(RepositoryModel, repository_id, with_for_update={"key_share": True} if lock else None)
+
+
+async def page_repositories(
+    session: AsyncSession,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    project_id: UUID | None = None,
+    provider: RepositoryProvider | None = None,
+) -> Page[RepositoryModel]:
+    wanted = {"project_id": project_id, "provider": provider}
+    filters = {column: value for column, value in wanted.items() if value is not None}
+    statement = select(RepositoryModel).filter_by(**filters)
+    return await page(session, RepositoryModel, statement, limit=limit, cursor=cursor)
+
+
 async def repositories_of(session: AsyncSession, project_id: UUID) -> Sequence[RepositoryModel]:
     statement = select(RepositoryModel).where(RepositoryModel.project_id == project_id)
     return (await session.execute(statement.order_by(RepositoryModel.full_name))).scalars().all()
 
 
-async def config(session: AsyncSession, project_id: UUID) -> dict[tuple[str, str], Any]:
-    """Return a project's active settings by (type, key)."""
+async def get_project_config(
+    session: AsyncSession, config_id: UUID, *, lock: bool = False
+) -> ProjectConfigModel | None:
+    return await session.get(ProjectConfigModel, config_id, with_for_update={"key_share": True} if lock else None)
+
+
+async def page_project_configs(
+    session: AsyncSession, *, project_id: UUID, limit: int, cursor: str | None = None
+) -> Page[ProjectConfigModel]:
+    statement = select(ProjectConfigModel).where(ProjectConfigModel.project_id == project_id)
+    return await page(session, ProjectConfigModel, statement, limit=limit, cursor=cursor)
+
+
+async def config(
+    session: AsyncSession, project_id: UUID, *, vault: Vault | None = None, environment: str | None = None
+) -> dict[tuple[str, str], Any]:
+    """Return a project's active settings by (type, key): those for all environments, and over them those for this one.
+
+    Encrypted settings are decrypted by `vault`, and left out without one.
+
+    Raises:
+        ConfigurationError: the vault has another key.
+    """
     statement = select(ProjectConfigModel).where(
-        ProjectConfigModel.project_id == project_id, ProjectConfigModel.is_active
+        ProjectConfigModel.project_id == project_id,
+        ProjectConfigModel.is_active,
+        or_(ProjectConfigModel.environment.is_(None), ProjectConfigModel.environment == environment),
     )
-    rows = (await session.execute(statement.order_by(ProjectConfigModel.created_at))).scalars()
-    return {(row.config_type, row.config_key): row.config_value for row in rows}
+    order = (ProjectConfigModel.environment.is_not(None), ProjectConfigModel.created_at)
+    rows = (await session.execute(statement.order_by(*order))).scalars()
+    return {
+        (row.config_type, row.config_key): _clear(vault, row)
+        for row in rows
+        if vault is not None or not row.is_encrypted
+    }
 
 
-async def set_config(session: AsyncSession, *, project_id: UUID, config_type: str, key: str, value: Any) -> None:
-    """Set one setting of a project, keeping the value that it had before."""
+async def set_config(
+    session: AsyncSession,
+    *,
+    project_id: UUID,
+    config_type: str,
+    key: str,
+    value: Any,
+    environment: str | None = None,
+    vault: Vault | None = None,
+    is_encrypted: bool | None = None,
+) -> ProjectConfigModel:
+    """Set one setting of a project, keeping the value that it had before.
+
+    Args:
+        environment: the one that it is for; None for all.
+        vault: needed for what is encrypted.
+        is_encrypted: whether it is stored encrypted from now on; None leaves that as it is.
+
+    Raises:
+        ConfigurationError: it is encrypted and there is no vault, or the vault has another key.
+    """
+    # One writer at a time: no unique key keeps two settings for all environments, which have none, apart.
+    await get_project(session, project_id, lock=True)
     statement = select(ProjectConfigModel).where(
         ProjectConfigModel.project_id == project_id,
         ProjectConfigModel.config_type == config_type,
         ProjectConfigModel.config_key == key,
-        ProjectConfigModel.environment.is_(None),
+        ProjectConfigModel.environment.is_(None)
+        if environment is None
+        else ProjectConfigModel.environment == environment,
     )
-    row = (await session.execute(statement)).scalar_one_or_none()
+    row = (await session.execute(statement.execution_options(populate_existing=True))).scalar_one_or_none()
     if row is None:
-        session.add(
-            ProjectConfigModel(
-                name=f"{config_type}.{key}",
-                config_type=config_type,
-                config_key=key,
-                config_value=value,
-                project_id=project_id,
-            )
+        row = ProjectConfigModel(
+            id=uuid4(),
+            name=f"{config_type}.{key}",
+            config_type=config_type,
+            config_key=key,
+            config_value=_sealed(vault, value) if is_encrypted else value,
+            is_encrypted=bool(is_encrypted),
+            environment=environment,
+            project_id=project_id,
         )
-    elif row.config_value != value:
-        row.previous_value, row.config_value = row.config_value, value
+        session.add(row)
+    else:
+        _change_value(vault, row, value, is_encrypted=row.is_encrypted if is_encrypted is None else is_encrypted)
+    await session.flush()
+    return row
+
+
+def _change_value(vault: Vault | None, row: ProjectConfigModel, value: Any, *, is_encrypted: bool) -> None:
+    before = _clear(vault, row)
+    changed = _text(before) != _text(value)
+    if changed:
+        row.previous_value = _sealed(vault, before) if is_encrypted or row.is_encrypted else before
         row.version += 1
+    elif is_encrypted and not row.is_encrypted and row.previous_value is not None:
+        row.previous_value = _sealed(vault, row.previous_value)
+    if changed or is_encrypted != row.is_encrypted:
+        row.config_value, row.is_encrypted = _sealed(vault, value) if is_encrypted else value, is_encrypted
+        # To Python 1 and true are equal, so that the session would not write the one over the other.
+        flag_modified(row, "config_value")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _sealed(vault: Vault | None, value: Any) -> dict[str, str]:
+    return {"encrypted": _needed(vault).encrypt(_text(value).encode()).decode("ascii")}
+
+
+def _clear(vault: Vault | None, row: ProjectConfigModel) -> Any:
+    if not row.is_encrypted:
+        return row.config_value
+    return json.loads(_needed(vault).decrypt(row.config_value["encrypted"].encode()))
+
+
+def _needed(vault: Vault | None) -> Vault:
+    if vault is None:
+        raise ConfigurationError(
+            "a setting of a project that is encrypted cannot be used without a vault",
+            hint="Give the vault of the settings: contexten_core.security.encryption.open_vault(settings).",
+        )
+    return vault
+
+
+@asynccontextmanager
+async def taken_as(session: AsyncSession, conflict: ConflictError) -> AsyncIterator[None]:
+    """Write what the block changes; when somebody else has taken its unique key meanwhile, raise `conflict`.
+
+    The rest of the transaction stays as it was.
+    """
+    try:
+        async with session.begin_nested():
+            yield
+    except IntegrityError as error:
+        raise conflict from error

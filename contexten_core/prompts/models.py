@@ -59,7 +59,12 @@ class PromptModel(BaseModel):
     """
 
     __tablename__ = "prompts"
-    __table_args__ = (UniqueConstraint("slug"), Index(None, "status", "created_at"), Index(None, "created_at"))
+    __table_args__ = (
+        UniqueConstraint("slug"),
+        Index(None, "status", "created_at"),
+        Index(None, "created_at"),
+        Index(None, "parent_prompt_id"),
+    )
 
     slug: Mapped[str]
     prompt_type: Mapped[PromptType] = mapped_column(EnumText(PromptType))
@@ -88,12 +93,12 @@ class PromptConditionModel(BaseModel):
     """One comparison. Conditions of one `group_id` are joined by their `logical_operator`, and groups by AND."""
 
     __tablename__ = "prompt_conditions"
-    __table_args__ = (Index(None, "prompt_id"),)
+    __table_args__ = (Index(None, "prompt_id", "created_at"),)
 
     condition_name: Mapped[str]
     field_name: Mapped[str]
     operator: Mapped[ConditionOperator] = mapped_column(EnumText(ConditionOperator))
-    expected_value: Mapped[Any] = mapped_column(JSONValue)
+    expected_value: Mapped[Any] = mapped_column(JSONValue(none_as_null=False))
     is_active: Mapped[bool] = mapped_column(default=True)
     priority: Mapped[int] = mapped_column(default=0)
     logical_operator: Mapped[LogicalOperator] = mapped_column(EnumText(LogicalOperator), default=LogicalOperator.AND)

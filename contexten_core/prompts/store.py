@@ -1,14 +1,24 @@
-"""All SQL about prompts and their conditions."""
+"""All SQL about prompts, their templates and their conditions."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from contexten_core.prompts.models import PromptConditionModel, PromptModel, PromptStatus
+from contexten_core.db.paging import Page, page
+from contexten_core.errors import ConflictError
+from contexten_core.prompts.models import (
+    PromptConditionModel,
+    PromptModel,
+    PromptStatus,
+    PromptTemplateModel,
+    PromptType,
+)
 
 
 async def get(session: AsyncSession, prompt_id: UUID) -> PromptModel | None:
@@ -75,3 +85,76 @@ async def count_use(session: AsyncSession, prompt_id: UUID, *, succeeded: bool, 
 def _running_mean(column: InstrumentedAttribute[float | None], value: float) -> ColumnElement[float]:
     total = func.coalesce(column, 0.0) * PromptModel.usage_count + value
     return total / (PromptModel.usage_count + 1)
+
+
+async def get_prompt(session: AsyncSession, prompt_id: UUID, *, lock: bool = False) -> PromptModel | None:
+    """Return a prompt. With `lock` nobody else changes it before this transaction ends; rows may still refer to it."""
+    return await session.get(PromptModel, prompt_id, with_for_update={"key_share": True} if lock else None)
+
+
+async def hold_prompt(session: AsyncSession, prompt_id: UUID) -> bool:
+    """Tell whether there is such a prompt, and keep it from being removed before this transaction ends."""
+    statement = select(PromptModel.id).where(PromptModel.id == prompt_id)
+    statement = statement.with_for_update(read=True, key_share=True)
+    return (await session.execute(statement)).scalar_one_or_none() is not None
+
+
+async def page_prompts(
+    session: AsyncSession,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    status: PromptStatus | None = None,
+    prompt_type: PromptType | None = None,
+    category: str | None = None,
+) -> Page[PromptModel]:
+    wanted = {"status": status, "prompt_type": prompt_type, "category": category}
+    filters = {column: value for column, value in wanted.items() if value is not None}
+    statement = select(PromptModel).filter_by(**filters)
+    return await page(session, PromptModel, statement, limit=limit, cursor=cursor)
+
+
+async def get_prompt_template(
+    session: AsyncSession, template_id: UUID, *, lock: bool = False
+) -> PromptTemplateModel | None:
+    return await session.get(PromptTemplateModel, template_id, with_for_update={"key_share": True} if lock else None)
+
+
+async def template_by_name(session: AsyncSession, prompt_id: UUID, template_name: str) -> PromptTemplateModel | None:
+    statement = select(PromptTemplateModel).where(
+        PromptTemplateModel.prompt_id == prompt_id, PromptTemplateModel.template_name == template_name
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def page_prompt_templates(
+    session: AsyncSession, *, prompt_id: UUID, limit: int, cursor: str | None = None
+) -> Page[PromptTemplateModel]:
+    statement = select(PromptTemplateModel).where(PromptTemplateModel.prompt_id == prompt_id)
+    return await page(session, PromptTemplateModel, statement, limit=limit, cursor=cursor)
+
+
+async def get_prompt_condition(
+    session: AsyncSession, condition_id: UUID, *, lock: bool = False
+) -> PromptConditionModel | None:
+    return await session.get(PromptConditionModel, condition_id, with_for_update={"key_share": True} if lock else None)
+
+
+async def page_prompt_conditions(
+    session: AsyncSession, *, prompt_id: UUID, limit: int, cursor: str | None = None
+) -> Page[PromptConditionModel]:
+    statement = select(PromptConditionModel).where(PromptConditionModel.prompt_id == prompt_id)
+    return await page(session, PromptConditionModel, statement, limit=limit, cursor=cursor)
+
+
+@asynccontextmanager
+async def taken_as(session: AsyncSession, conflict: ConflictError) -> AsyncIterator[None]:
+    """Write what the block changes; when somebody else has taken its unique key meanwhile, raise `conflict`.
+
+    The rest of the transaction stays as it was.
+    """
+    try:
+        async with session.begin_nested():
+            yield
+    except IntegrityError as error:
+        raise conflict from error

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +24,7 @@ from contexten_core.learning.failure import Failure, FailureKind, explain_failur
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.select import Choice
 from contexten_core.tasks import store
+from contexten_core.tasks.change import add_task, change_status
 from contexten_core.tasks.models import TaskExecutionModel, TaskModel, TaskStatus
 from contexten_core.tasks.outcome import Outcome, Unavailable
 
@@ -44,10 +46,10 @@ async def execute(
     `say` is given the log as it grows, for whoever watches besides the store. Resumed after a dead worker, the same
     task gets another execution.
     """
-    task_id, execution_id = await _open(record, event, target, choice, code)
-    if isinstance(code, Unavailable):
-        outcome = _not_run(task_id, execution_id, code)
-        log = f"{code.message}\n"
+    task_id, execution_id, hindrance = await _open(record, event, target, choice, code)
+    if hindrance is not None:
+        outcome = _not_run(task_id, execution_id, hindrance)
+        log = f"{hindrance.message}\n"
     else:
         try:
             result = await _run(record, target, choice, execution_id, say)
@@ -60,18 +62,22 @@ async def execute(
             outcome = _outcome(task_id, execution_id, result)
             log = result.output
     async with record.runtime.database.transaction() as session:
-        await _close(session, target, outcome, log)
+        # First, as in `_open`, so that two workers of one event never wait for each other.
+        await record.prove(session)
+        await _close(session, record.run.run_id, outcome, log)
         return await record.complete(session, outcome)
 
 
 async def _open(
     record: StepRecord, event: NormalisedEvent, target: Target, choice: Choice, code: CodebaseSummary | Unavailable
-) -> tuple[UUID, UUID]:
+) -> tuple[UUID, UUID, Unavailable | None]:
+    """Return the task, a new execution of it, and what keeps it from being run, if anything does."""
     now = utc_now()
+    hindrance = code if isinstance(code, Unavailable) else None
     async with record.runtime.database.transaction() as session:
         await record.prove(session)
         run = await record.model(session)
-        task = await store.get(session, run.task_id) if run.task_id else None
+        task = await store.get(session, run.task_id, lock=True) if run.task_id else None
         if task is None:
             task = TaskModel(
                 id=uuid4(),
@@ -92,12 +98,12 @@ async def _open(
                 started_at=now,
                 project_id=target.project_id,
             )
-            session.add(task)
-            await session.flush()
+            await add_task(session, task, data={"run_id": str(run.id)})
             run.task_id = task.id
-            await store.count_created(session, target.project_id)
         else:
             await store.abandon_running(session, task.id, now=now, reason="the worker that ran it went away")
+            if task.status is not TaskStatus.IN_PROGRESS:
+                hindrance = Unavailable(f"task_{task.status}", f"task {task.id} has become {task.status} meanwhile")
         number = await store.next_number(session, task.id)
         execution = TaskExecutionModel(
             id=uuid4(),
@@ -110,7 +116,7 @@ async def _open(
             task_id=task.id,
         )
         session.add(execution)
-        return task.id, execution.id
+        return task.id, execution.id, hindrance
 
 
 async def _run(record: StepRecord, target: Target, choice: Choice, execution_id: UUID, say: Say) -> CommandResult:
@@ -211,8 +217,8 @@ def _not_run(task_id: UUID, execution_id: UUID, why: Unavailable) -> Outcome:
     )
 
 
-async def _close(session: AsyncSession, target: Target, outcome: Outcome, log: str) -> None:
-    task = await store.get(session, outcome.task_id)
+async def _close(session: AsyncSession, run_id: UUID, outcome: Outcome, log: str) -> None:
+    task = await store.get(session, outcome.task_id, lock=True)
     execution = await store.get_execution(session, outcome.execution_id)
     assert task is not None
     assert execution is not None
@@ -225,22 +231,23 @@ async def _close(session: AsyncSession, target: Target, outcome: Outcome, log: s
         "failed_tests": list(outcome.failure.failed_tests) if outcome.failure else [],
         **outcome.details,
     }
-    task.status = execution.status = status
-    task.completed_at = execution.completed_at = now
-    task.result = execution.output = result
-    if task.started_at is not None:
-        task.actual_duration_minutes = (now - task.started_at).total_seconds() / 60
+    execution.status = status
+    execution.completed_at = now
+    execution.output = result
     execution.duration_seconds = outcome.duration_seconds
     execution.cpu_usage_percent = outcome.cpu_percent
     execution.memory_usage_mb = outcome.memory_mb
     execution.logs = log
     await store.drop_log_chunks(session, execution.id)
+    given: dict[str, Any] = {"result": result}
     if outcome.failure is not None:
-        task.error_message = outcome.headline
+        given["error_message"] = outcome.headline
         execution.error_details = {
             "code": outcome.error or "command_failed",
             "kind": outcome.failure.kind.value,
             "message": outcome.headline,
             "excerpt": outcome.failure.excerpt,
         }
-    await store.count_ended(session, target.project_id, succeeded=outcome.succeeded)
+    # What somebody made of the task while it ran, stands.
+    if task.status is TaskStatus.IN_PROGRESS:
+        await change_status(session, task, status, now=now, data={"run_id": str(run_id)}, given=given)

@@ -1,18 +1,187 @@
-"""All SQL about tasks, their executions and their logs."""
+"""All SQL about tasks, what they depend on, their executions and their logs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import CursorResult, Select, case, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
+from contexten_core.db.paging import Page, page
 from contexten_core.projects.models import ProjectModel
-from contexten_core.tasks.models import TaskExecutionModel, TaskLogChunkModel, TaskModel, TaskStatus
+from contexten_core.tasks.models import (
+    TaskDependencyModel,
+    TaskExecutionModel,
+    TaskLogChunkModel,
+    TaskModel,
+    TaskPriority,
+    TaskStatus,
+    TaskType,
+)
+
+_GRAPH_LOCK = 7_305_431_002_117
+_URGENCY = case(
+    {TaskPriority.CRITICAL: 0, TaskPriority.HIGH: 1, TaskPriority.MEDIUM: 2}, value=TaskModel.priority, else_=3
+)
 
 
-async def get(session: AsyncSession, task_id: UUID) -> TaskModel | None:
-    return await session.get(TaskModel, task_id)
+async def get(session: AsyncSession, task_id: UUID, *, lock: bool = False) -> TaskModel | None:
+    """Return a task; with `lock` as it is now, and nobody else changes it until this transaction ends."""
+    if not lock:
+        return await session.get(TaskModel, task_id)
+    # Rows that refer to the task (executions, pieces of log, events) can still be added meanwhile.
+    return await _locked(session, select(TaskModel).where(TaskModel.id == task_id).with_for_update(key_share=True))
+
+
+async def release_from(session: AsyncSession, project_id: UUID) -> None:
+    """Take every task out of a project that is about to be removed."""
+    statement = select(TaskModel.id).where(TaskModel.project_id == project_id).order_by(TaskModel.id)
+    await session.execute(statement.with_for_update(key_share=True))
+    await session.execute(update(TaskModel).where(TaskModel.project_id == project_id).values(project_id=None))
+
+
+async def get_to_delete(session: AsyncSession, task_id: UUID) -> TaskModel | None:
+    """Return a task as it is now; nobody else changes or refers to it until this transaction ends."""
+    return await _locked(session, select(TaskModel).where(TaskModel.id == task_id).with_for_update())
+
+
+async def _locked(session: AsyncSession, statement: Select[tuple[TaskModel]]) -> TaskModel | None:
+    return (await session.execute(statement.execution_options(populate_existing=True))).scalar_one_or_none()
+
+
+async def keep(session: AsyncSession, task_id: UUID) -> TaskModel | None:
+    """Return a task as it is now, and have it stay until this transaction ends, though others may change it."""
+    statement = select(TaskModel).where(TaskModel.id == task_id).with_for_update(read=True, key_share=True)
+    return await _locked(session, statement)
+
+
+async def page_tasks(
+    session: AsyncSession,
+    *,
+    limit: int,
+    cursor: str | None,
+    status: TaskStatus | None = None,
+    project_id: UUID | None = None,
+    task_type: TaskType | None = None,
+    priority: TaskPriority | None = None,
+) -> Page[TaskModel]:
+    """Return tasks, newest first; each filter that is given narrows them."""
+    wanted = {"status": status, "project_id": project_id, "task_type": task_type, "priority": priority}
+    filters = {column: value for column, value in wanted.items() if value is not None}
+    return await page(session, TaskModel, select(TaskModel).filter_by(**filters), limit=limit, cursor=cursor)
+
+
+async def remove(session: AsyncSession, task: TaskModel) -> None:
+    """Delete a task with its executions and dependencies; what else refers to it loses the reference."""
+    await session.delete(task)
+    await session.flush()
+
+
+async def ancestors(session: AsyncSession, task_id: UUID, *, limit: int) -> Sequence[UUID]:
+    """Return a task and those above it, by parent."""
+    line = select(TaskModel.id, TaskModel.parent_task_id).where(TaskModel.id == task_id).cte(recursive=True)
+    above = aliased(TaskModel)
+    line = line.union(select(above.id, above.parent_task_id).join(line, above.id == line.c.parent_task_id))
+    return (await session.execute(select(line.c.id).limit(limit))).scalars().all()
+
+
+async def keep_project(session: AsyncSession, project_id: UUID) -> bool:
+    """Tell whether there is such a project, and have it stay until this transaction ends."""
+    statement = select(ProjectModel.id).where(ProjectModel.id == project_id).with_for_update(read=True, key_share=True)
+    return (await session.execute(statement)).scalar_one_or_none() is not None
+
+
+async def count_in_project(
+    session: AsyncSession, project_id: UUID, changes: Mapping[str, int], *, now: datetime
+) -> None:
+    """Add to a project's counts, and note that something happened in it.
+
+    The row stays locked until the transaction ends. A project that the session has loaded keeps the old counts.
+    """
+    counts = {name: getattr(ProjectModel, name) + change for name, change in changes.items() if change}
+    statement = update(ProjectModel).where(ProjectModel.id == project_id).values(**counts, last_activity_at=now)
+    await session.execute(statement.execution_options(synchronize_session=False))
+
+
+async def lock_graph(session: AsyncSession) -> None:
+    """Let nobody else change what tasks depend on, or are part of, until this transaction ends.
+
+    SQLite has one writer anyway. Taken before any lock on a task.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(select(func.pg_advisory_xact_lock(_GRAPH_LOCK)))
+
+
+async def dependency(session: AsyncSession, task_id: UUID, depends_on: UUID) -> TaskDependencyModel | None:
+    statement = select(TaskDependencyModel).where(
+        TaskDependencyModel.task_id == task_id, TaskDependencyModel.depends_on_task_id == depends_on
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def dependencies_of(session: AsyncSession, task_id: UUID, *, limit: int) -> Sequence[TaskDependencyModel]:
+    statement = select(TaskDependencyModel).where(TaskDependencyModel.task_id == task_id)
+    statement = statement.order_by(TaskDependencyModel.created_at, TaskDependencyModel.id).limit(limit)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def count_dependencies(session: AsyncSession, task_id: UUID) -> int:
+    statement = select(func.count()).select_from(TaskDependencyModel).where(TaskDependencyModel.task_id == task_id)
+    return (await session.execute(statement)).scalar_one()
+
+
+async def remove_dependency(session: AsyncSession, task_id: UUID, depends_on: UUID) -> bool:
+    statement = delete(TaskDependencyModel).where(
+        TaskDependencyModel.task_id == task_id, TaskDependencyModel.depends_on_task_id == depends_on
+    )
+    return cast(CursorResult[Any], await session.execute(statement)).rowcount == 1
+
+
+async def dependencies_behind(session: AsyncSession, task_id: UUID, *, limit: int) -> Sequence[tuple[UUID, UUID]]:
+    """Return the pairs (task, what it depends on) that can be reached from a task, each once."""
+    edge = aliased(TaskDependencyModel)
+    reached = select(edge.task_id, edge.depends_on_task_id).where(edge.task_id == task_id).cte(recursive=True)
+    reached = reached.union(
+        select(TaskDependencyModel.task_id, TaskDependencyModel.depends_on_task_id).join(
+            reached, TaskDependencyModel.task_id == reached.c.depends_on_task_id
+        )
+    )
+    return (await session.execute(select(reached).limit(limit))).tuples().all()
+
+
+async def unmet(session: AsyncSession, task_id: UUID, *, limit: int) -> Sequence[TaskModel]:
+    """Return the tasks that a task has to wait for: its hard dependencies that are not completed, oldest first."""
+    statement = (
+        select(TaskModel)
+        .join(TaskDependencyModel, TaskDependencyModel.depends_on_task_id == TaskModel.id)
+        .where(
+            TaskDependencyModel.task_id == task_id,
+            TaskDependencyModel.is_hard_dependency,
+            TaskModel.status != TaskStatus.COMPLETED,
+        )
+    )
+    return (await session.execute(statement.order_by(TaskModel.created_at, TaskModel.id).limit(limit))).scalars().all()
+
+
+async def ready(session: AsyncSession, *, project_id: UUID | None, limit: int) -> Sequence[TaskModel]:
+    """Return pending tasks that wait for nothing, the most urgent first, then the oldest."""
+    awaited = aliased(TaskModel)
+    waits = (
+        select(TaskDependencyModel.id)
+        .join(awaited, awaited.id == TaskDependencyModel.depends_on_task_id)
+        .where(
+            TaskDependencyModel.task_id == TaskModel.id,
+            TaskDependencyModel.is_hard_dependency,
+            awaited.status != TaskStatus.COMPLETED,
+        )
+    )
+    statement = select(TaskModel).where(TaskModel.status == TaskStatus.PENDING, ~waits.exists())
+    if project_id is not None:
+        statement = statement.where(TaskModel.project_id == project_id)
+    statement = statement.order_by(_URGENCY, TaskModel.created_at, TaskModel.id).limit(limit)
+    return (await session.execute(statement)).scalars().all()
 
 
 async def get_execution(session: AsyncSession, execution_id: UUID) -> TaskExecutionModel | None:
@@ -24,7 +193,23 @@ async def executions_of(session: AsyncSession, task_id: UUID) -> Sequence[TaskEx
     return (await session.execute(statement.order_by(TaskExecutionModel.execution_number))).scalars().all()
 
 
+async def page_executions(
+    session: AsyncSession, task_id: UUID, *, limit: int, cursor: str | None
+) -> Page[TaskExecutionModel]:
+    """Return the executions of a task, newest first."""
+    statement = select(TaskExecutionModel).where(TaskExecutionModel.task_id == task_id)
+    return await page(session, TaskExecutionModel, statement, limit=limit, cursor=cursor)
+
+
+async def is_executed(session: AsyncSession, task_id: UUID) -> bool:
+    """Tell whether an execution of a task is running."""
+    running = exists().where(TaskExecutionModel.task_id == task_id, TaskExecutionModel.status == TaskStatus.IN_PROGRESS)
+    return bool((await session.execute(select(running))).scalar_one())
+
+
 async def next_number(session: AsyncSession, task_id: UUID) -> int:
+    """Return the number of a task's next execution, which is the caller's alone: the task stays locked."""
+    await get(session, task_id, lock=True)
     statement = select(func.max(TaskExecutionModel.execution_number)).where(TaskExecutionModel.task_id == task_id)
     return ((await session.execute(statement)).scalar_one() or 0) + 1
 
@@ -53,14 +238,3 @@ async def log_of(session: AsyncSession, execution: TaskExecutionModel) -> str:
 
 async def drop_log_chunks(session: AsyncSession, execution_id: UUID) -> None:
     await session.execute(delete(TaskLogChunkModel).where(TaskLogChunkModel.execution_id == execution_id))
-
-
-async def count_created(session: AsyncSession, project_id: UUID) -> None:
-    await session.execute(
-        update(ProjectModel).where(ProjectModel.id == project_id).values(total_tasks=ProjectModel.total_tasks + 1)
-    )
-
-
-async def count_ended(session: AsyncSession, project_id: UUID, *, succeeded: bool) -> None:
-    column = ProjectModel.completed_tasks if succeeded else ProjectModel.failed_tasks
-    await session.execute(update(ProjectModel).where(ProjectModel.id == project_id).values({column.key: column + 1}))

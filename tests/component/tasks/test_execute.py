@@ -1,6 +1,7 @@
 """Step 5 with real commands in checkouts of a real repository."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ from contexten.emulators.repositories import DemoRepository
 from contexten_core.codebase.examine import CodebaseSummary
 from contexten_core.db import utc_now
 from contexten_core.events.claim import claim_events
-from contexten_core.events.models import Conclusion
+from contexten_core.events.models import Conclusion, EventModel, EventProvider
 from contexten_core.learning.failure import FailureKind
+from contexten_core.tasks.change import update_task
+from contexten_core.tasks.inputs import TaskUpdate
 from contexten_core.tasks.models import TaskLogChunkModel, TaskStatus
 from contexten_core.tasks.outcome import Unavailable
 
@@ -204,6 +207,54 @@ async def test_the_task_of_a_worker_that_died_is_executed_again_by_another(
     assert await bench.counts() == (1, 1, 0)
 
 
+async def test_the_events_of_the_task_name_the_run(bench: "Bench") -> None:
+    bench.use_shell("exit 3")
+    outcome = await bench.execute()
+    created, failed = await told(bench)
+
+    assert (created.event_type, failed.event_type) == ("task_created", "task_failed")
+    for event in (created, failed):
+        assert event.payload["run_id"] == str(bench.run.run_id)
+        assert event.payload["task_id"] == str(outcome.task_id)
+    assert failed.payload["task_data"]["result"]["exit_code"] == 3
+
+
+async def test_a_task_that_is_cancelled_while_its_command_runs_stays_cancelled(bench: "Bench") -> None:
+    bench.use_shell("echo begun; while [ ! -e go ]; do sleep 0.05; done")
+    running = asyncio.create_task(bench.execute())
+    await bench.until_heard("begun")
+    await cancel_task(bench)
+    (workspace,) = bench.checkouts.iterdir()
+    (workspace / "code/go").touch()
+    outcome = await running
+    history = await bench.history()
+
+    assert outcome.succeeded
+    assert history.task is not None
+    assert history.task.status is TaskStatus.CANCELLED
+    assert history.executions[0].status is TaskStatus.COMPLETED
+    assert await bench.counts() == (1, 0, 0)
+    assert [event.event_type for event in await told(bench)] == ["task_created", "task_updated"]
+
+
+async def test_a_task_that_was_cancelled_while_no_worker_had_it_is_not_executed_again(bench: "Bench") -> None:
+    bench.use_shell("echo begun; sleep 60")
+    running = asyncio.create_task(bench.execute())
+    await bench.until_heard("begun")
+    running.cancel()
+    await asyncio.wait([running])
+    await cancel_task(bench)
+    outcome = await bench.execute()
+    history = await bench.history()
+
+    assert (outcome.conclusion, outcome.error) == (Conclusion.ERROR, "task_cancelled")
+    assert outcome.headline == f"task {outcome.task_id} has become cancelled meanwhile"
+    assert "".join(bench.heard) == "begun\n"
+    assert history.task is not None
+    assert history.task.status is TaskStatus.CANCELLED
+    assert [execution.status for execution in history.executions] == [TaskStatus.CANCELLED, TaskStatus.FAILED]
+
+
 async def test_no_more_commands_run_at_once_than_allowed(bench: "Bench", tmp_path: Path) -> None:
     seats = bench.worker.runtime.commands
     for _ in range(bench.worker.runtime.settings.max_concurrent_commands):
@@ -218,3 +269,19 @@ async def test_no_more_commands_run_at_once_than_allowed(bench: "Bench", tmp_pat
     seats.release()
     assert (await running).succeeded
     assert (tmp_path / "begun").exists()
+
+
+async def told(bench: "Bench") -> Sequence[EventModel]:
+    """Return the events that the system has told of tasks, in order."""
+    async with bench.worker.database.reading() as session:
+        statement = select(EventModel).where(
+            EventModel.provider == EventProvider.SYSTEM, EventModel.event_type.startswith("task_")
+        )
+        return (await session.execute(statement.order_by(EventModel.created_at))).scalars().all()
+
+
+async def cancel_task(bench: "Bench") -> None:
+    task = (await bench.history()).task
+    assert task is not None
+    async with bench.worker.database.transaction() as session:
+        await update_task(session, task.id, TaskUpdate(status=TaskStatus.CANCELLED))
