@@ -9,17 +9,30 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from contexten_core.db import Database
+from contexten_core.errors.handler import ErrorHandler
 from contexten_core.events.leases import LeaseKeeper
 from contexten_core.execution.git import GitMirrors
+from contexten_core.performance.monitor import PerformanceMonitor
+from contexten_core.security.encryption import Vault, open_vault
 from contexten_core.settings import Settings, get_settings
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Handed to every core call. `commands` bounds how many commands of prompts run at once."""
+    """Handed to every core call.
+
+    Attributes:
+        commands: bounds how many commands of prompts run at once.
+        errors: where what goes wrong is counted.
+        performance: where what each step takes is measured; None when monitoring is off.
+        vault: decrypts the settings of projects that are kept encrypted.
+    """
 
     settings: Settings
     database: Database
+    errors: ErrorHandler
+    performance: PerformanceMonitor | None
+    vault: Vault
     mirrors: GitMirrors
     leases: LeaseKeeper
     commands: asyncio.Semaphore
@@ -30,15 +43,23 @@ class _Current:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
-    """Build this process's runtime, and close its connections and leases afterwards."""
+async def open_runtime(settings: Settings, *, component: str | None = None) -> AsyncIterator[Runtime]:
+    """Build this process's runtime, and close its connections and leases afterwards.
+
+    Args:
+        component: what errors are to say they happened in.
+    """
     database = Database(settings.db)
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     leases = LeaseKeeper(database, owner=owner, settings=settings)
+    monitored = settings.enable_performance_monitoring
     try:
         yield Runtime(
             settings=settings,
             database=database,
+            errors=ErrorHandler(database, settings=settings, component=component),
+            performance=PerformanceMonitor(database=database, settings=settings, source=owner) if monitored else None,
+            vault=open_vault(settings),
             mirrors=GitMirrors(settings.mirrors),
             leases=leases,
             commands=asyncio.Semaphore(settings.max_concurrent_commands),
@@ -51,12 +72,16 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
 @asynccontextmanager
 async def serving_runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """Open a runtime that every flow of this process shares until the block ends."""
-    async with open_runtime(settings) as runtime:
+    async with open_runtime(settings, component="worker") as runtime:
         _Current.runtime = runtime
+        if runtime.performance is not None:
+            await runtime.performance.initialize()
         try:
             yield runtime
         finally:
             _Current.runtime = None
+            if runtime.performance is not None:
+                await runtime.performance.shutdown()
 
 
 @asynccontextmanager

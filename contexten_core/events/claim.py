@@ -6,10 +6,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contexten_core.errors import NotFoundError, UnavailableError
-from contexten_core.events import run_store, store
-from contexten_core.events.models import EventModel, EventStatus, RunModel, RunStatus
-from contexten_core.events.normalise import NormalisedEvent, normalise_github
+from contexten_core.db import Database
+from contexten_core.errors import ConflictError, NotFoundError, UnavailableError
+from contexten_core.events import function_store, run_store, store
+from contexten_core.events.models import EventModel, EventProvider, EventStatus, RunModel, RunStatus
+from contexten_core.events.normalise import NormalisedEvent
+from contexten_core.events.normalise_any import normalise
 from contexten_core.runtime import Runtime
 
 
@@ -81,23 +83,26 @@ async def attach_flow_run(session: AsyncSession, *, run_id: UUID, flow_run_id: U
     run.flow_run_id = flow_run_id
 
 
-async def replay_event(runtime: Runtime, event_id: UUID) -> None:
+async def replay_event(database: Database, event_id: UUID) -> None:
     """Have an event that has ended handled again, as a new run.
 
     Raises:
         NotFoundError: no such event.
-        UnavailableError: it has not ended yet.
+        ConflictError: it has not ended yet, or did not come from outside.
     """
-    async with runtime.database.transaction() as session:
+    async with database.transaction() as session:
         event = await store.get_locked(session, event_id)
         if event is None:
             raise NotFoundError(f"there is no event {event_id}", hint="`contexten events list` shows the newest")
         if event.status not in (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.SKIPPED):
-            raise UnavailableError(
-                f"event {event_id} is {event.status.value}; only an event that has ended is replayed"
+            raise ConflictError(
+                f"event {event_id} is {event.status.value}; only an event that has ended is replayed",
+                hint="wait for its run to end",
             )
+        if event.provider is EventProvider.SYSTEM or event.metadata_ == function_store.SIMULATED:
+            raise ConflictError(f"event {event_id} did not come from outside, so no flow handles it")
         event.status = EventStatus.PENDING
-        event.available_at = await runtime.database.now(session)
+        event.available_at = await database.now(session)
         event.reason = event.error_message = event.error_details = None
 
 
@@ -125,7 +130,7 @@ async def _take(session: AsyncSession, runtime: Runtime, event: EventModel, now:
 
 
 def normalised(event: EventModel) -> NormalisedEvent:
-    return normalise_github(event.event_type, event.payload)
+    return normalise(event.provider, event.event_type, event.payload)
 
 
 def _reference(run: RunModel, event: EventModel) -> RunRef:

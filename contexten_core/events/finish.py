@@ -13,6 +13,9 @@ from contexten_core.events.claim import RunRef
 from contexten_core.events.models import Conclusion, EffectStatus, EventModel, EventStatus, RunModel, RunStatus
 from contexten_core.runtime import Runtime
 from contexten_core.security.text import one_line, shorten
+from contexten_core.tasks import store as task_store
+from contexten_core.tasks.change import change_status
+from contexten_core.tasks.models import TaskStatus
 
 _FIRST_DELAY = timedelta(seconds=2)
 _LONGEST_DELAY = timedelta(minutes=5)
@@ -89,6 +92,7 @@ async def fail_run(runtime: Runtime, run: RunRef, error: BaseException) -> None:
         _close(event, model, RunStatus.FAILED, EventStatus.FAILED)
         model.conclusion = Conclusion.ERROR
         model.reason = event.reason = event.error_message
+        await _fail_task(session, model)
         for effect in await outbox_store.of_run(session, run.run_id, kind="github.commit_status"):
             if effect.content.get("state") == "pending" and effect.status is not EffectStatus.WITHHELD:
                 await outbox_store.enqueue(
@@ -114,6 +118,16 @@ async def _ours(session: AsyncSession, run: RunRef) -> tuple[EventModel, RunMode
     if event is None or model is None or event.lease_epoch != run.epoch:
         raise LeaseLostError(f"run {run.run_id} was taken over by another worker")
     return event, model
+
+
+async def _fail_task(session: AsyncSession, model: RunModel) -> None:
+    """End the task of a run that broke, unless the run got so far as to end it, or somebody else did."""
+    task = await task_store.get(session, model.task_id, lock=True) if model.task_id else None
+    if task is not None and task.status is TaskStatus.IN_PROGRESS:
+        now = utc_now()
+        await task_store.abandon_running(session, task.id, now=now, reason="its run broke")
+        given = {"error_message": model.reason}
+        await change_status(session, task, TaskStatus.FAILED, now=now, data={"run_id": str(model.id)}, given=given)
 
 
 def _close(event: EventModel, model: RunModel, status: RunStatus, event_status: EventStatus) -> None:

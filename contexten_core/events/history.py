@@ -9,11 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db.base import BaseModel
 from contexten_core.errors import NotFoundError
-from contexten_core.events import outbox_store, run_store, store
+from contexten_core.events import function_store, outbox_store, run_store, store
+from contexten_core.events.function_store import SIMULATED
 from contexten_core.events.models import (
     Conclusion,
     EventHandlerModel,
     EventModel,
+    EventProvider,
     EventStatus,
     OutboxModel,
     RunModel,
@@ -54,11 +56,17 @@ class RunHistory:
 
 @dataclass(frozen=True, slots=True)
 class EventHistory:
-    """An event with its runs, the newest of them in full."""
+    """An event with its runs, the newest of them in full, and the calls of functions registered for it."""
 
     event: EventModel
     runs: list[RunModel]
     newest: RunHistory | None
+    functions: list[EventHandlerModel]
+
+    @property
+    def is_record_only(self) -> bool:
+        """Whether no flow runs for it: an event of our own, or one that did not happen."""
+        return self.event.provider is EventProvider.SYSTEM or self.event.metadata_ == SIMULATED
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -69,6 +77,7 @@ class EventHistory:
             "runs": [run_line(run) for run in self.runs],
             "steps": self.newest.as_dict()["steps"] if self.newest else [],
             "explanation": self.newest.run.explanation if self.newest else None,
+            "functions": [function_line(call) for call in self.functions],
         }
 
 
@@ -97,7 +106,12 @@ async def event_history(session: AsyncSession, event_id: UUID) -> EventHistory:
     if event is None:
         raise NotFoundError(f"there is no event {event_id}", hint="`contexten events list` shows the newest")
     runs = list(await run_store.of_event(session, event_id))
-    return EventHistory(event, runs, await run_history(session, runs[-1].id) if runs else None)
+    return EventHistory(
+        event=event,
+        runs=runs,
+        newest=await run_history(session, runs[-1].id) if runs else None,
+        functions=list(await function_store.calls_of(session, event_id)),
+    )
 
 
 async def resolve_id(session: AsyncSession, model: type[M], given: str) -> UUID:
@@ -178,6 +192,19 @@ def step_line(step: EventHandlerModel) -> dict[str, Any]:
         "retries": step.retry_count,
         "result": step.output_data,
         "error": step.error_message,
+    }
+
+
+def function_line(call: EventHandlerModel) -> dict[str, Any]:
+    """Return the call of a registered function, without the stack trace of its failure."""
+    return {
+        "function": call.handler_name,
+        "status": call.status.value,
+        "started_at": call.started_at.isoformat(),
+        "duration_ms": call.duration_ms,
+        "retries": call.retry_count,
+        "result": (call.output_data or {}).get("result"),
+        "error": call.error_message,
     }
 
 

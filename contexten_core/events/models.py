@@ -80,6 +80,8 @@ class EventModel(BaseModel):
         Index(None, "provider", "external_id"),
         Index(None, "created_at"),
         Index(None, "lease_owner"),
+        Index(None, "project_id"),
+        Index(None, "task_id"),
     )
 
     external_id: Mapped[str | None]
@@ -138,6 +140,11 @@ class RunModel(BaseModel):
         Index(None, "status", "created_at"),
         Index(None, "conclusion", "created_at"),
         Index(None, "created_at"),
+        Index(None, "project_id"),
+        Index(None, "repository_id"),
+        Index(None, "prompt_id"),
+        Index(None, "codebase_id"),
+        Index(None, "task_id"),
     )
 
     event_id: Mapped[UUID] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))

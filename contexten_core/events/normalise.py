@@ -10,8 +10,8 @@ from typing import Any
 
 from contexten_core.security.text import clean_text, shorten
 
-_TEXT_LIMIT = 500
-_BODY_LIMIT = 20_000
+TEXT_LIMIT = 500
+BODY_LIMIT = 20_000
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _BRANCH_PREFIX = "refs/heads/"
 
@@ -71,28 +71,28 @@ class NormalisedEvent:
 
 def normalise_github(event_type: str, payload: Mapping[str, Any]) -> NormalisedEvent:
     """Read the parts of a GitHub payload that we act on; whatever is missing or of another type is left out."""
-    repository = _text(payload, "repository.full_name")
-    action = _text(payload, "action")
-    number = next((value for path in _NUMBERS if (value := _integer(payload, path)) is not None), None)
-    branch = _pushed_branch(payload) or _first(payload, _BRANCHES)
-    place = repository or _text(payload, "organization.login") or "github"
+    repository = text_at(payload, "repository.full_name")
+    action = text_at(payload, "action")
+    number = next((value for path in _NUMBERS if (value := integer_at(payload, path)) is not None), None)
+    branch = _pushed_branch(payload) or first_text(payload, _BRANCHES)
+    place = repository or text_at(payload, "organization.login") or "github"
     return NormalisedEvent(
         type=event_type,
         name=_name(event_type, action, place=place, number=number, branch=branch),
         action=action,
-        actor=_text(payload, "sender.login"),
+        actor=text_at(payload, "sender.login"),
         repository=repository,
         subject=_subject(place, number=number, branch=branch),
         number=number,
         branch=branch,
-        base_branch=_text(payload, "pull_request.base.ref"),
+        base_branch=text_at(payload, "pull_request.base.ref"),
         commit=_commit(payload),
-        title=_first(payload, _TITLES),
-        text=next((text for path in _TEXTS if (text := _text(payload, path, limit=_BODY_LIMIT))), None),
-        url=_first(payload, _LINKS),
+        title=first_text(payload, _TITLES),
+        text=first_text(payload, _TEXTS, limit=BODY_LIMIT),
+        url=first_text(payload, _LINKS),
         deleted=payload.get("deleted") is True,
         from_fork=any(
-            isinstance(_dig(payload, owner), Mapping) and _text(payload, f"{owner}.{head}.full_name") != repository
+            isinstance(dig(payload, owner), Mapping) and text_at(payload, f"{owner}.{head}.full_name") != repository
             for owner, head in _HEAD_REPOSITORIES
         ),
     )
@@ -112,23 +112,24 @@ def _name(event_type: str, action: str | None, *, place: str, number: int | None
 
 
 def _pushed_branch(payload: Mapping[str, Any]) -> str | None:
-    ref = _text(payload, "ref")
+    ref = text_at(payload, "ref")
     return ref.removeprefix(_BRANCH_PREFIX) if ref and ref.startswith(_BRANCH_PREFIX) else None
 
 
 def _commit(payload: Mapping[str, Any]) -> str | None:
     for path in _COMMITS:
-        commit = _text(payload, path)
+        commit = text_at(payload, path)
         if commit and _COMMIT.fullmatch(commit) and set(commit) != {"0"}:
             return commit
     return None
 
 
-def _first(payload: Mapping[str, Any], paths: tuple[str, ...]) -> str | None:
-    return next((text for path in paths if (text := _text(payload, path))), None)
+def first_text(payload: Mapping[str, Any], paths: tuple[str, ...], *, limit: int = TEXT_LIMIT) -> str | None:
+    """Return the first of these places that holds text, made storable and cut to `limit` characters."""
+    return next((text for path in paths if (text := text_at(payload, path, limit=limit))), None)
 
 
-def _dig(payload: Mapping[str, Any], path: str) -> Any:
+def dig(payload: Mapping[str, Any], path: str) -> Any:
     value: Any = payload
     for key in path.split("."):
         if not isinstance(value, Mapping):
@@ -137,11 +138,11 @@ def _dig(payload: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _text(payload: Mapping[str, Any], path: str, *, limit: int = _TEXT_LIMIT) -> str | None:
-    value = _dig(payload, path)
+def text_at(payload: Mapping[str, Any], path: str, *, limit: int = TEXT_LIMIT) -> str | None:
+    value = dig(payload, path)
     return shorten(clean_text(value), limit) if isinstance(value, str) and value else None
 
 
-def _integer(payload: Mapping[str, Any], path: str) -> int | None:
-    value = _dig(payload, path)
+def integer_at(payload: Mapping[str, Any], path: str) -> int | None:
+    value = dig(payload, path)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else None

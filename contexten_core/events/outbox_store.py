@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -75,3 +75,8 @@ async def of_run(session: AsyncSession, run_id: UUID, *, kind: str | None = None
     if kind is not None:
         statement = statement.where(OutboxModel.kind == kind)
     return (await session.execute(statement.order_by(OutboxModel.created_at, OutboxModel.position))).scalars().all()
+
+
+async def count_waiting(session: AsyncSession) -> int:
+    waiting = select(func.count()).select_from(OutboxModel).where(OutboxModel.status == EffectStatus.PENDING)
+    return (await session.execute(waiting)).scalar_one()

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contexten_core.db.paging import Page, page
 from contexten_core.events.models import Conclusion, EventHandlerModel, EventModel, RunModel, RunStatus
 
 
@@ -71,3 +72,17 @@ async def steps(session: AsyncSession, run_id: UUID) -> Sequence[EventHandlerMod
 async def event_of(session: AsyncSession, run_id: UUID) -> EventModel:
     statement = select(EventModel).join(RunModel, RunModel.event_id == EventModel.id).where(RunModel.id == run_id)
     return (await session.execute(statement)).scalar_one()
+
+
+async def page_runs(
+    session: AsyncSession,
+    *,
+    limit: int,
+    cursor: str | None,
+    status: RunStatus | None = None,
+    conclusion: Conclusion | None = None,
+    event_id: UUID | None = None,
+) -> Page[RunModel]:
+    wanted = {"status": status, "conclusion": conclusion, "event_id": event_id}
+    filters = {column: value for column, value in wanted.items() if value is not None}
+    return await page(session, RunModel, select(RunModel).filter_by(**filters), limit=limit, cursor=cursor)

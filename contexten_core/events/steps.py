@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
+from time import monotonic
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
@@ -112,20 +113,33 @@ async def run_step(
         row.status = HandlerStatus.RUNNING
         row.started_at = started_at
         row.input_data = {"epoch": run.epoch}
+    clock = monotonic()
     try:
         result = await work(record)
     except LeaseLostError:
         raise
     except Exception as error:
+        _measure(record, clock, succeeded=False)
         await _note_failure(record, error)
         raise
+    _measure(record, clock, succeeded=True)
     if not record.completed:
         raise LeaseLostError(f"step {step} of run {run.run_id} ended without storing its result")
     return result
 
 
+def _measure(record: StepRecord, since: float, *, succeeded: bool) -> None:
+    # How long a prompt's command takes is no sign of trouble; its analytics row says it.
+    if record.runtime.performance is not None and record.step is not Step.EXECUTE_TASK:
+        record.runtime.performance.record(f"step {record.step}", monotonic() - since, success=succeeded)
+
+
 async def _note_failure(record: StepRecord, error: Exception) -> None:
     message = error.message if isinstance(error, ContextenError) else f"{type(error).__name__}: {error}"
+    await record.runtime.errors.record(
+        error,
+        context={"step": record.step.value, "run_id": str(record.run.run_id), "event_id": str(record.run.event_id)},
+    )
     async with record.runtime.database.transaction() as session:
         await record.prove(session)
         row = await run_store.step(session, run_id=record.run.run_id, name=record.step)

@@ -11,12 +11,16 @@ from sqlalchemy.orm import defer
 
 from contexten_core.db.base import BaseModel
 from contexten_core.db.insert import insert_once
+from contexten_core.db.paging import Page, page
 from contexten_core.events.models import (
     EventModel,
     EventPayloadModel,
     EventProvider,
     EventStatus,
 )
+from contexten_core.security.encryption import Vault
+
+ENCRYPTED = {"encrypted": True}
 
 
 async def insert_delivery(
@@ -32,8 +36,12 @@ async def insert_delivery(
     body: bytes,
     content_type: str,
     now: datetime,
+    vault: Vault | None = None,
 ) -> bool:
-    """Insert an event with its raw payload; return whether it is new, by provider and digest of the signed body."""
+    """Insert an event with its raw payload; return whether it is new, by provider and digest of the signed body.
+
+    With a vault the raw payload is kept encrypted.
+    """
     inserted = await insert_once(
         session,
         EventModel,
@@ -59,7 +67,8 @@ async def insert_delivery(
             name=event_type,
             payload_type=event_type,
             content_type=content_type,
-            raw_payload=body,
+            raw_payload=body if vault is None else vault.encrypt(body),
+            metadata_=None if vault is None else ENCRYPTED,
             size_bytes=len(body),
             checksum=f"sha256:{digest}",
             event_id=event_id,
@@ -86,12 +95,13 @@ async def claimable(session: AsyncSession, *, now: datetime, limit: int) -> Sequ
     statement = (
         select(EventModel)
         .where(
+            EventModel.provider != EventProvider.SYSTEM,
             or_(
                 and_(
                     EventModel.status.in_((EventStatus.PENDING, EventStatus.RETRYING)), EventModel.available_at <= now
                 ),
                 and_(EventModel.status == EventStatus.PROCESSING, EventModel.lease_expires_at < now),
-            )
+            ),
         )
         .order_by(EventModel.created_at)
         .limit(limit)
@@ -134,15 +144,15 @@ async def current_epoch(session: AsyncSession, event_id: UUID) -> int:
 
 
 async def newest(
-    session: AsyncSession, *, limit: int, status: EventStatus | None = None, event_type: str | None = None
+    session: AsyncSession, *, limit: int, status: EventStatus | None = None, ours_too: bool = False
 ) -> Sequence[EventModel]:
-    """Return the newest events without their payloads, which may be large."""
+    """Return the newest events from outside, or with `ours_too` all, without their payloads, which may be large."""
     statement = select(EventModel).options(defer(EventModel.payload, raiseload=True))
     statement = statement.order_by(EventModel.created_at.desc(), EventModel.id).limit(limit)
     if status is not None:
         statement = statement.where(EventModel.status == status)
-    if event_type is not None:
-        statement = statement.where(EventModel.event_type == event_type)
+    if not ours_too:
+        statement = statement.where(EventModel.provider != EventProvider.SYSTEM)
     return (await session.execute(statement)).scalars().all()
 
 
@@ -156,3 +166,32 @@ async def with_id_prefix(session: AsyncSession, model: type[BaseModel], prefix: 
     low, high = UUID(prefix.ljust(32, "0")), UUID(prefix.ljust(32, "f"))
     statement = select(model.id).where(model.id.between(low, high)).limit(limit)
     return (await session.execute(statement)).scalars().all()
+
+
+async def page_events(
+    session: AsyncSession,
+    *,
+    limit: int,
+    cursor: str | None,
+    status: EventStatus | None = None,
+    provider: EventProvider | None = None,
+    event_type: str | None = None,
+) -> Page[EventModel]:
+    """Return events, newest first, without their payloads, which may be large."""
+    wanted = {"status": status, "provider": provider, "event_type": event_type}
+    filters = {column: value for column, value in wanted.items() if value is not None}
+    statement = select(EventModel).options(defer(EventModel.payload, raiseload=True)).filter_by(**filters)
+    return await page(session, EventModel, statement, limit=limit, cursor=cursor)
+
+
+async def raw_payload(session: AsyncSession, event_id: UUID, *, vault: Vault) -> bytes | None:
+    """Return the bytes of a delivery as they came; None for an event that did not come as one.
+
+    Raises:
+        ConfigurationError: they were encrypted with another key than the vault's.
+    """
+    statement = select(EventPayloadModel).where(EventPayloadModel.event_id == event_id).limit(1)
+    payload = (await session.execute(statement)).scalar_one_or_none()
+    if payload is None:
+        return None
+    return vault.decrypt(payload.raw_payload) if payload.metadata_ == ENCRYPTED else payload.raw_payload

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from contexten_core.db import utc_now
-from contexten_core.errors import LeaseLostError, NotFoundError, UnavailableError
+from contexten_core.errors import ConflictError, LeaseLostError, NotFoundError, UnavailableError
 from contexten_core.events.claim import begin_run, claim_events, replay_event
 from contexten_core.events.finish import Ignored, complete_run, fail_run, ignore_run
 from contexten_core.events.models import Conclusion, EventStatus, RunStatus
@@ -139,7 +139,7 @@ async def test_the_flow_run_of_a_run_that_has_ended_does_not_get_into_its_replay
     event_id, flow_run_id = await worker.receive(push()), uuid4()
     ended = await begin_run(worker.runtime, event_id=event_id, flow_run_id=flow_run_id)
     await complete_run(worker.runtime, ended, Conclusion.SUCCESS)
-    await replay_event(worker.runtime, event_id)
+    await replay_event(worker.database, event_id)
     await worker.claim()
 
     with pytest.raises(UnavailableError):
@@ -150,7 +150,7 @@ async def test_an_event_that_nobody_sent_cannot_be_handled_or_replayed(worker: "
     with pytest.raises(NotFoundError, match="there is no event"):
         await begin_run(worker.runtime, event_id=uuid4(), flow_run_id=uuid4())
     with pytest.raises(NotFoundError, match="there is no event"):
-        await replay_event(worker.runtime, uuid4())
+        await replay_event(worker.database, uuid4())
 
 
 @pytest.mark.parametrize("end", ["completed", "ignored", "failed"])
@@ -163,7 +163,7 @@ async def test_a_replay_is_a_second_run_of_the_same_event(worker: "Worker", push
     else:
         await fail_run(worker.runtime, run, ValueError("broken"))
 
-    await replay_event(worker.runtime, run.event_id)
+    await replay_event(worker.database, run.event_id)
     waiting = await worker.event(run.event_id)
     assert (waiting.status, waiting.retry_count, waiting.reason) == (EventStatus.PENDING, 0, None)
     assert (waiting.error_message, waiting.error_details) == (None, None)
@@ -176,12 +176,12 @@ async def test_a_replay_is_a_second_run_of_the_same_event(worker: "Worker", push
 
 async def test_an_event_that_has_not_ended_is_not_replayed(worker: "Worker", push: "Push") -> None:
     event_id = await worker.receive(push())
-    with pytest.raises(UnavailableError, match="is pending"):
-        await replay_event(worker.runtime, event_id)
+    with pytest.raises(ConflictError, match="is pending"):
+        await replay_event(worker.database, event_id)
 
     await worker.claim()
-    with pytest.raises(UnavailableError, match="is processing"):
-        await replay_event(worker.runtime, event_id)
+    with pytest.raises(ConflictError, match="is processing"):
+        await replay_event(worker.database, event_id)
 
 
 async def test_what_a_person_starts_again_has_all_its_tries_again(worker: "Worker", push: "Push") -> None:

@@ -3,14 +3,18 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 
 from contexten_core.db import utc_now
 from contexten_core.errors import ConfigurationError, GitError
 from contexten_core.events import outbox_store
 from contexten_core.events.claim import RunRef, claim_events
 from contexten_core.events.finish import Ignored, complete_run, fail_run, ignore_run
-from contexten_core.events.models import Conclusion, EffectStatus, EventStatus, RunStatus
+from contexten_core.events.models import Conclusion, EffectStatus, EventModel, EventStatus, RunModel, RunStatus
 from contexten_core.projects.resolve import Target
+from contexten_core.tasks.change import create_task
+from contexten_core.tasks.inputs import TaskCreate
+from contexten_core.tasks.models import TaskModel, TaskStatus, TaskType
 
 if TYPE_CHECKING:
     from tests.component.conftest import OpenWorker, Push, Worker
@@ -181,3 +185,21 @@ async def test_who_has_lost_the_run_does_not_end_it(worker: "Worker", run: RunRe
 
         assert (history.event.status, history.run.status) == (EventStatus.PROCESSING, RunStatus.RUNNING)
         assert (history.event.error_message, history.event.lease_epoch) == (None, continued.epoch)
+
+
+async def test_a_run_that_breaks_fails_the_task_that_it_left_in_progress(worker: "Worker", run: RunRef) -> None:
+    async with worker.database.transaction() as session:
+        task, _ = await create_task(
+            session, TaskCreate(name="check", task_type=TaskType.TESTING, status=TaskStatus.IN_PROGRESS)
+        )
+        (await session.get_one(RunModel, run.run_id)).task_id = task.id
+
+    await fail_run(worker.runtime, run, RuntimeError("the disk is full"))
+
+    async with worker.database.reading() as session:
+        found = await session.get_one(TaskModel, task.id)
+        told = (await session.execute(select(EventModel).where(EventModel.event_type == "task_failed"))).scalar_one()
+    assert found.status is TaskStatus.FAILED
+    assert found.error_message is not None
+    assert "the disk is full" in found.error_message
+    assert told.payload["run_id"] == str(run.run_id)
