@@ -4,17 +4,16 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy import make_url
 
 from contexten_core.db import migrate, utc_now
 from contexten_core.execution.trees import remove_tree
-from contexten_core.settings import DatabaseKind, Settings
+from contexten_core.settings import DatabaseConfig, DatabaseKind, Settings, as_environment
 from deployments.child import Child
 from deployments.embedded_postgres import EmbeddedPostgres
 from deployments.home import Home
@@ -29,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 OUR_DATABASE = "contexten"
 PREFECT_DATABASE = "prefect"
+WEB = "web"
+WORKER = "worker"
 WEBHOOK_SECRET = "github-webhook"  # noqa: S105 - the name of the file that holds it
 _START_SECONDS = 120.0
 _ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
@@ -62,6 +63,18 @@ async def running_stack(settings: Settings, *, say: Say) -> AsyncIterator[Stack]
     Raises:
         StackError: another stack has this home, or a part does not start.
     """
+    async with opened_stack(settings, say=say) as builder:
+        await builder.start_database()
+        yield await builder.start_services(WEB, WORKER)
+
+
+@asynccontextmanager
+async def opened_stack(settings: Settings, *, say: Say) -> AsyncIterator["StackBuilder"]:
+    """Take this home for a stack whose parts the caller starts; end all that was started when the block ends.
+
+    Raises:
+        StackError: another stack has this home.
+    """
     home = Home(settings.home.absolute())
     home.create()
     with home.lock():
@@ -71,11 +84,11 @@ async def running_stack(settings: Settings, *, say: Say) -> AsyncIterator[Stack]
             await asyncio.to_thread(remove_tree, leftover)
         state = StackState(supervisor=ProcessId.of_started(os.getpid()), started_at=utc_now().isoformat(), urls={})
         record = StateRecord(home, state)
-        builder = _Builder(home, settings.model_copy(deep=True), record, say)
         supervisor = Supervisor(on_change=record.set_children)
+        builder = StackBuilder(home, settings.model_copy(deep=True), record, supervisor, say)
         try:
             async with supervisor:
-                yield await builder.build(supervisor)
+                yield builder
         finally:
             builder.close()
             # However the block was left: what cannot be ended stays known to the next stack.
@@ -105,14 +118,21 @@ class StateRecord:
         self._home.write_state(state)
 
 
-class _Builder:
-    """Brings the parts up in the order that they need each other."""
+class StackBuilder:
+    """Brings the parts up in the order that they need each other.
 
-    def __init__(self, home: Home, settings: Settings, record: StateRecord, say: Say) -> None:
+    Attributes:
+        settings: lead to the parts, as far as they have been started.
+        supervisor: keeps them running.
+    """
+
+    def __init__(self, home: Home, settings: Settings, record: StateRecord, supervisor: Supervisor, say: Say) -> None:
+        self.settings = settings
+        self.supervisor = supervisor
         self._home = home
-        self._settings = settings
         self._record = record
         self._say = say
+        self._prefect_dsn: str | None = None
         self._cwd = Path.cwd()
         self._ports = Ports()
         self._postgres = EmbeddedPostgres(home, binaries=settings.postgres_bin)
@@ -121,12 +141,14 @@ class _Builder:
         self._ports.close()
         self._postgres.close()
 
-    async def build(self, supervisor: Supervisor) -> Stack:
-        settings = self._settings
-        if not settings.github_webhook_secrets:
-            settings.github_webhook_secrets = (SecretStr(self._home.secret(WEBHOOK_SECRET)),)
-        prefect_dsn = await self._start_database(supervisor)
-        settings.api_port = self._ports.take(settings.api_port, settings.api_host)
+    async def start_services(self, *roles: str) -> Stack:
+        """Start Prefect's server, unless it is elsewhere, and processes of ours in these roles.
+
+        Without `web` among them, the caller listens already where the settings say.
+        """
+        settings, supervisor = self.settings, self.supervisor
+        if WEB in roles:
+            settings.api_port = self._ports.take(settings.api_port, settings.api_host)
         base = _base_url(settings)
         settings.public_url = settings.public_url or base
         children = []
@@ -134,23 +156,28 @@ class _Builder:
             port = self._ports.take(USUAL_PORT)
             settings.prefect_api_url = api_url(port)
             children.append(
-                prefect_server(self._home, port=port, database_dsn=prefect_dsn, environment=os.environ, cwd=self._cwd)
+                prefect_server(
+                    self._home, port=port, database_dsn=self._prefect_dsn, environment=os.environ, cwd=self._cwd
+                )
             )
         prefect_ui = ui_url(settings.prefect_api_url)
         urls = {"web": base, "prefect": prefect_ui, "prefect_api": settings.prefect_api_url}
         await asyncio.to_thread(migrate.upgrade, settings.db)
-        self._say("Starting the Prefect server, the web process and the worker")
-        await supervisor.start(*children, self._role("web"), self._role("worker"))
-        self._record.set_addresses(urls=urls, database=settings.db.address.set(password=None).render_as_string())
+        parts = [*(child.name for child in children), *roles]
+        self._say(f"Starting {', '.join(parts)}")
+        await supervisor.start(*children, *self._roles(roles))
+        self._record.set_addresses(urls=urls, database=_without_password(settings.db))
         return Stack(settings, supervisor, self._record, urls, self._ports)
 
-    async def _start_database(self, supervisor: Supervisor) -> str | None:
-        """Start PostgreSQL where we or Prefect need it, and return the address of Prefect's database in it."""
-        settings = self._settings
+    async def start_database(self) -> None:
+        """Start PostgreSQL where we or Prefect need it."""
+        settings, supervisor = self.settings, self.supervisor
+        if not settings.github_webhook_secrets:
+            settings.github_webhook_secrets = (SecretStr(self._home.secret(WEBHOOK_SECRET)),)
         ours = settings.db.kind is DatabaseKind.EMBEDDED
         for_prefect = settings.prefect_api_url is None and settings.db.kind is not DatabaseKind.SQLITE
         if not ours and not for_prefect:
-            return None
+            return
         self._say("Starting PostgreSQL")
         postgres = self._postgres
         await postgres.prepare()
@@ -158,34 +185,33 @@ class _Builder:
         await postgres.create_databases(OUR_DATABASE, PREFECT_DATABASE)
         if ours:
             settings.db.url = SecretStr(postgres.dsn(OUR_DATABASE))
-        return postgres.dsn(PREFECT_DATABASE) if for_prefect else None
+            # An application of this home can use it already, whether or not the rest follows.
+            self._record.set_addresses(urls={}, database=_without_password(settings.db))
+        self._prefect_dsn = postgres.dsn(PREFECT_DATABASE) if for_prefect else None
 
-    def _role(self, role: str) -> Child:
+    def _roles(self, roles: Sequence[str]) -> list[Child]:
+        names = [(role, role) for role in roles]
+        names += [(WEB, f"{WEB}-{number}") for number in range(2, self.settings.api_workers + 1) if WEB in roles]
+        return [self._role(role, name) for role, name in names]
+
+    def _role(self, role: str, name: str) -> Child:
         return Child(
-            name=role,
+            name=name,
             argv=(sys.executable, "-m", "contexten", "serve", "--role", role),
-            env=role_environment(self._settings, self._home, os.environ),
+            env=role_environment(self.settings, self._home, os.environ),
             cwd=self._cwd,
-            log=self._home.log(role),
+            log=self._home.log(name),
             start_timeout=_START_SECONDS,
         )
 
 
 def role_environment(settings: Settings, home: Home, base: Mapping[str, str]) -> dict[str, str]:
     """Return the environment that makes a process of ours part of this stack."""
-    environment = {
-        **base,
-        "CONTEXTEN_HOME": str(home.root),
-        "API_HOST": settings.api_host,
-        "API_PORT": str(settings.api_port),
-        "PUBLIC_URL": settings.public_url or "",
-        "GITHUB_WEBHOOK_SECRET": ",".join(secret.get_secret_value() for secret in settings.github_webhook_secrets),
-        "PREFECT_API_URL": settings.prefect_api_url or "",
-        **client_environment(home),
-    }
-    if settings.db.url is not None:
-        environment["DATABASE_URL"] = make_url(settings.db.url.get_secret_value()).render_as_string(hide_password=False)
-    return environment
+    return {**base, **as_environment(settings), "CONTEXTEN_HOME": str(home.root), **client_environment(home)}
+
+
+def _without_password(database: DatabaseConfig) -> str:
+    return database.address.set(password=None).render_as_string()
 
 
 def _base_url(settings: Settings) -> str:

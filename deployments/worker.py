@@ -9,6 +9,7 @@ from collections.abc import Callable
 from prefect.context import AsyncClientContext
 from sqlalchemy.exc import SQLAlchemyError
 
+from contexten_core.db import utc_now
 from contexten_core.errors import ConfigurationError
 from contexten_core.execution.processes import end_abandoned_commands
 from contexten_core.integrations.github import GitHubReporter
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 3.0
 _PREFECT_SECONDS = 90.0
+_PRUNE_SECONDS = 3600.0
 _PREFECT_POLL_SECONDS = 0.2
 # Prefect's own server on SQLite refuses writes at about five concurrent runs.
 _SQLITE_LIMIT = 2
@@ -50,7 +52,9 @@ async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], o
             asyncio.create_task(dispatch(runtime, engine), name="dispatcher"),
             asyncio.create_task(engine.poll_scheduled(seconds=settings.prefect_poll_seconds), name="scheduled-runs"),
             asyncio.create_task(_deliver(runtime, reporter), name="outbox"),
+            asyncio.create_task(_prune(runtime), name="retention"),
         ]
+        dispatching, polling, delivering, pruning = loops
         ready()
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -60,10 +64,10 @@ async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], o
                     loop.result()
         finally:
             stopping.cancel()
-            for loop in loops[:2]:
+            for loop in (dispatching, polling, pruning):
                 loop.cancel()
             await engine.drain(seconds=_DRAIN_SECONDS)
-            loops[2].cancel()
+            delivering.cancel()
             await asyncio.wait(loops)
 
 
@@ -89,3 +93,14 @@ async def _deliver(runtime: Runtime, reporter: GitHubReporter) -> None:
             await asyncio.sleep(1)
         if not looked_at:
             await asyncio.sleep(runtime.settings.poll_seconds)
+
+
+async def _prune(runtime: Runtime) -> None:
+    """Remove, every hour, what is kept for a while only."""
+    while True:
+        try:
+            if pruned := await runtime.errors.prune(utc_now()):
+                logger.info("removed %d errors that were older than ERRORS_RETENTION_DAYS", pruned)
+        except SQLAlchemyError as error:
+            logger.warning("old errors cannot be removed, will try again: %s", error)
+        await asyncio.sleep(_PRUNE_SECONDS)

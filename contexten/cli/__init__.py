@@ -4,7 +4,7 @@ import os
 
 import typer
 
-from contexten.cli import demo, doctor, events, projects, prompts, run, runs, serve
+from contexten.cli import db, demo, doctor, events, projects, prompts, run, runs, serve, tokens
 from contexten.cli.output import failures_explained
 from contexten_core.settings import get_settings
 from deployments.home import Home
@@ -32,3 +32,5 @@ app.add_typer(events.app, name="events")
 app.add_typer(runs.app, name="runs")
 app.add_typer(projects.app, name="projects")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(db.app, name="db")

@@ -10,7 +10,7 @@ from contexten.cli.output import AsJson, Limit, coloured, err, out, print_json, 
 from contexten.cli.runs import print_steps
 from contexten_core.events import store
 from contexten_core.events.claim import replay_event
-from contexten_core.events.history import EventHistory, event_history, event_line, resolve_id
+from contexten_core.events.history import EventHistory, event_history, event_line, function_line, resolve_id
 from contexten_core.events.models import EventModel, EventStatus
 from contexten_core.runtime import Runtime
 
@@ -22,12 +22,13 @@ EventId = Annotated[str, typer.Argument(help="An event's id, or the beginning of
 def list_events(
     limit: Limit = 20,
     status: Annotated[EventStatus | None, typer.Option(help="Only events of this status.")] = None,
+    ours_too: Annotated[bool, typer.Option("--all", help="Also events of our own, such as task_completed.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the newest events."""
 
     async def read(session: AsyncSession) -> list[dict[str, Any]]:
-        return [event_line(row) for row in await store.newest(session, limit=limit, status=status)]
+        return [event_line(row) for row in await store.newest(session, limit=limit, status=status, ours_too=ours_too)]
 
     lines = with_session(read, as_json=as_json)
     if as_json:
@@ -75,6 +76,11 @@ def show_event(event_id: EventId, as_json: AsJson = False) -> None:
     ):
         if line[key]:
             out.print(f"  {label:<11}{escape(str(line[key]))}")
+    for call in map(function_line, history.functions):
+        retries = f", {call['retries']} retries" if call["retries"] else ""
+        out.print(
+            f"  {'function':<11}{escape(call['function'])} ({call['status']}{retries}) {escape(call['error'] or '')}"
+        )
     for run in history.runs:
         out.print(f"  {'run':<11}{run.id} (attempt {run.attempt}, {run.status.value})")
     if history.newest:
@@ -88,7 +94,7 @@ def replay(event_id: EventId, as_json: AsJson = False) -> None:
     async def work(runtime: Runtime) -> str:
         async with runtime.database.reading() as session:
             found = await resolve_id(session, EventModel, event_id)
-        await replay_event(runtime, found)
+        await replay_event(runtime.database, found)
         return str(found)
 
     found = with_runtime(work, as_json=as_json)

@@ -16,6 +16,7 @@ from contexten.demo.emulator import start_demo_emulator
 from contexten.demo.play import play
 from contexten.demo.projects import is_demo_there, is_store_empty
 from contexten_core.runtime import open_runtime
+from contexten_core.security.tokens import ensure_admin_token
 from contexten_core.settings import Settings, get_settings
 from deployments.readiness import report_ready
 from deployments.stack import WEBHOOK_SECRET, Stack, running_stack
@@ -34,22 +35,35 @@ def serve(
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl-C."""
     settings = get_settings()
+    level = "DEBUG" if settings.debug else settings.log_level
     logging.basicConfig(
-        level=settings.log_level if role is not Role.ALL else logging.WARNING,
+        level=level if role is not Role.ALL else logging.WARNING,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    if role is Role.WEB:
+        _name_requests()
     # Its line for each request says nothing that our own lines do not.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with failures_explained():
         if role is Role.WEB:
+            from contexten.contexten_app import ContextenApp
             from contexten.server.serving import serve_web
 
-            serve_web(settings)
+            serve_web(ContextenApp(name=settings.app_name, settings=settings).app, settings)
         elif role is Role.WORKER:
             _run_worker(settings)
         else:
             raise typer.Exit(_run_until_signal(_serve_all(settings, demo=demo, once=once)))
+
+
+def _name_requests() -> None:
+    """Have every line of the log name the request that it is about."""
+    from contexten.server.problems import RequestIdFilter
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RequestIdFilter())
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s [%(request_id)s]: %(message)s"))
 
 
 def _run_worker(settings: Settings) -> None:
@@ -96,7 +110,9 @@ async def _serve_all(settings: Settings, *, demo: bool, once: bool) -> int:  # n
             wanted = once or (demo and await is_store_empty(runtime.database))
             if wanted or await is_demo_there(runtime.database):
                 await start_demo_emulator(stack, runtime.database)
-            _show_addresses(stack)
+            async with runtime.database.transaction() as session:
+                token = await ensure_admin_token(session)
+            _show_addresses(stack, token)
             if wanted:
                 succeeded = await play(runtime, stack.urls, out)
                 if once:
@@ -109,7 +125,7 @@ def _say(line: str) -> None:
     err.print(f"[dim]{escape(line)}[/]")
 
 
-def _show_addresses(stack: Stack) -> None:
+def _show_addresses(stack: Stack, token: str | None) -> None:
     web = stack.urls["web"]
     secrets = stack.settings.home / "secrets" / WEBHOOK_SECRET
     configured = bool(get_settings().github_webhook_secrets)
@@ -117,6 +133,8 @@ def _show_addresses(stack: Stack) -> None:
     out.print(f"[bold]Prefect UI[/]  {stack.urls['prefect']}")
     out.print(f"[bold]Webhooks[/]    {web}/github/events  (GitHub, application/json)")
     out.print(f"[bold]Secret[/]      {'GITHUB_WEBHOOK_SECRET' if configured else secrets}")
+    if token is not None:
+        out.print(f"[bold]Token[/]       {token}  (for the API; kept as a digest, so not shown again)")
     if "github_emulator" in stack.urls:
         out.print(f"[bold]GitHub[/]      {stack.urls['github_emulator']}  (the demo's emulator)")
     out.print()

@@ -1,37 +1,93 @@
 """The web application."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
+from starlette.types import Lifespan
 
-from contexten.server import webhooks
-from contexten.server.api import events, health, patterns, runs
+from contexten.server import docs, metrics, webhooks
+from contexten.server.api import (
+    analytics,
+    analytics_events,
+    analytics_metrics,
+    codebase_analyses,
+    codebase_metadata,
+    codebases,
+    errors,
+    events,
+    feedback,
+    health,
+    learning,
+    patterns,
+    performance,
+    projects,
+    prompt_conditions,
+    prompt_templates,
+    prompts,
+    repositories,
+    runs,
+    system,
+    tasks,
+    tokens,
+)
 from contexten.server.auth import require_access
 from contexten.server.dashboard import views
+from contexten.server.limits import LimitMiddleware, WatchMiddleware
 from contexten.server.problems import install_problem_handlers
-from contexten_core.db import Database
-from contexten_core.settings import Settings
+from contexten_core.orchestrator import SystemOrchestrator
+
+_API = (
+    system,
+    performance,
+    errors,
+    tasks,
+    projects,
+    repositories,
+    prompts,
+    prompt_templates,
+    prompt_conditions,
+    codebases,
+    codebase_analyses,
+    codebase_metadata,
+    events,
+    runs,
+    analytics,
+    analytics_events,
+    analytics_metrics,
+    learning,
+    patterns,
+    feedback,
+    tokens,
+)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the application; its database pool opens with the lifespan and closes with it."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.database = Database(settings.db)
-        try:
-            yield
-        finally:
-            await app.state.database.close()
-
-    app = FastAPI(title="Contexten", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.settings = settings
+def create_app(orchestrator: SystemOrchestrator, *, lifespan: Lifespan[FastAPI] | None) -> FastAPI:
+    """Build the application over an orchestrator, which the lifespan opens and closes."""
+    app = FastAPI(
+        title="Contexten",
+        version=version("contexten"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.orchestrator = orchestrator
+    app.state.settings = orchestrator.settings
+    app.state.database = orchestrator.database
+    app.state.metrics = metrics.Metrics(orchestrator.settings)
     install_problem_handlers(app)
-    app.include_router(webhooks.router)
+    # The last one added is the first to see a request.
+    app.add_middleware(
+        LimitMiddleware,
+        settings=orchestrator.settings,
+        exempt=(*health.router.routes, *webhooks.router.routes),
+    )
+    app.add_middleware(WatchMiddleware, orchestrator=orchestrator, metrics=app.state.metrics)
     app.include_router(health.router)
-    guarded = [Depends(require_access)]
-    for router in (events.router, runs.router, patterns.router):
-        app.include_router(router, prefix="/api", dependencies=guarded)
-    app.include_router(views.router, dependencies=guarded)
+    for module in (*_API, metrics, docs):
+        app.include_router(module.router)
+    app.include_router(views.router, dependencies=[Depends(require_access)])
+    # Their aliases begin with names that anybody may have, and must not hide a route of the API.
+    app.include_router(webhooks.router)
     return app

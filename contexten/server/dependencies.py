@@ -7,7 +7,13 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import Database
+from contexten_core.orchestrator import SystemOrchestrator
 from contexten_core.settings import Settings
+
+
+def orchestrator_of(request: Request) -> SystemOrchestrator:
+    orchestrator: SystemOrchestrator = request.app.state.orchestrator
+    return orchestrator
 
 
 def settings_of(request: Request) -> Settings:
@@ -25,6 +31,8 @@ async def reading_session(database: Annotated[Database, Depends(database_of)]) -
         yield session
 
 
+OrchestratorOf = Annotated[SystemOrchestrator, Depends(orchestrator_of)]
 SettingsOf = Annotated[Settings, Depends(settings_of)]
 DatabaseOf = Annotated[Database, Depends(database_of)]
-Reading = Annotated[AsyncSession, Depends(reading_session)]
+# Its connection goes back before the answer is sent: a slow reader keeps none.
+Reading = Annotated[AsyncSession, Depends(reading_session, scope="function")]

@@ -1,43 +1,85 @@
-"""Whether this process lives, and whether it can do its work."""
+"""Whether this process lives, whether it can do its work, and how the system is."""
+
+from functools import cache
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from contexten.server.dependencies import DatabaseOf
-from contexten_core.db import utc_now
+from contexten.server.dependencies import DatabaseOf, OrchestratorOf
+from contexten_core.db import Database, migrate
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/livez")
-async def livez() -> dict[str, str]:
+class Alive(BaseModel):
+    status: str
+
+
+class Readiness(BaseModel):
+    """`checks` says `ok` for each, or what is wrong."""
+
+    status: str
+    checks: dict[str, str]
+
+
+class Health(BaseModel):
+    """`healthy`, or `degraded` with the part that is not."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: str
+    timestamp: str
+    components: dict[str, str]
+    performance: dict[str, Any]
+
+
+@router.get("/livez", response_model=Alive)
+async def livez() -> Any:
     """Answer as long as the process does, whatever else is wrong."""
     return {"status": "alive"}
 
 
-@router.get("/readyz")
+@router.get(
+    "/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "A check failed."}}
+)
 async def readyz(database: DatabaseOf) -> JSONResponse:
     """Answer 200 when deliveries can be stored, 503 with the failing check when not."""
-    failure = await _check(database)
-    body = {"status": "ready" if failure is None else "not ready", "checks": {"database": failure or "ok"}}
-    return JSONResponse(body, status_code=200 if failure is None else 503)
+    checks = await _checks(database)
+    ready = all(found == "ok" for found in checks.values())
+    body = {"status": "ready" if ready else "not ready", "checks": checks}
+    return JSONResponse(body, status_code=200 if ready else 503)
 
 
-@router.get("/health")
-async def health(database: DatabaseOf) -> dict[str, object]:
+@router.get("/health", response_model=Health)
+async def health(orchestrator: OrchestratorOf) -> Any:
     """Summarise the state of the system."""
-    failure = await _check(database)
-    return {
-        "status": "healthy" if failure is None else "degraded",
-        "timestamp": utc_now().isoformat(),
-        "components": {"database": "healthy" if failure is None else f"unhealthy: {failure}"},
-    }
+    return await orchestrator.get_system_health()
 
 
-async def _check(database: DatabaseOf) -> str | None:
+async def _checks(database: Database) -> dict[str, str]:
+    if not database.is_open:
+        return {"database": "not open", "migrations": "unknown"}
     try:
         await database.ping()
     except SQLAlchemyError as error:
-        return type(error).__name__
-    return None
+        return {"database": type(error).__name__, "migrations": "unknown"}
+    return {"database": "ok", "migrations": await _migrations(database)}
+
+
+async def _migrations(database: Database) -> str:
+    try:
+        async with database.reading() as session:
+            at = (await session.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
+    except SQLAlchemyError:
+        return "not migrated yet"
+    newest = _newest_revision()
+    return "ok" if at == newest else f"at {at}, not at {newest}"
+
+
+@cache
+def _newest_revision() -> str | None:
+    return migrate.newest_revision()

@@ -1,27 +1,37 @@
-"""Runs: how events were handled."""
+"""Runs: how events were handled. An id in a path may be shortened to its first characters."""
 
-from typing import Annotated, Any
+from typing import Any
+from uuid import UUID
 
-from fastapi import APIRouter, Query
-
+from contexten.server.api.answers import Cursor, Limit
+from contexten.server.api.history import Run, RunHistory
+from contexten.server.api.routing import api_router
+from contexten.server.api.shapes import list_of
 from contexten.server.dependencies import Reading
 from contexten_core.events import run_store
 from contexten_core.events.history import resolve_id, run_history, run_line
-from contexten_core.events.models import RunModel, RunStatus
+from contexten_core.events.models import Conclusion, RunModel, RunStatus
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = api_router("/api/runs", "runs")
 
 
-@router.get("")
+@router.get("", response_model=list_of(Run))
 async def list_runs(
-    session: Reading, limit: Annotated[int, Query(ge=1, le=500)] = 50, status: RunStatus | None = None
-) -> dict[str, Any]:
+    session: Reading,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    status: RunStatus | None = None,
+    conclusion: Conclusion | None = None,
+    event_id: UUID | None = None,
+) -> Any:
     """List the newest runs."""
-    rows = await run_store.newest(session, limit=limit, status=status)
-    return {"runs": [run_line(row) for row in rows]}
+    page = await run_store.page_runs(
+        session, limit=limit, cursor=cursor, status=status, conclusion=conclusion, event_id=event_id
+    )
+    return {"items": [run_line(row) for row in page.rows], "next_cursor": page.next_cursor}
 
 
-@router.get("/{run_id}")
-async def show_run(session: Reading, run_id: str) -> dict[str, Any]:
+@router.get("/{run_id}", response_model=RunHistory)
+async def get_run(session: Reading, run_id: str) -> Any:
     """Show one run: its steps, its task with the log, what was reported, and why its prompt was selected."""
     return (await run_history(session, await resolve_id(session, RunModel, run_id))).as_dict()

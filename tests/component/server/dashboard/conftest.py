@@ -34,6 +34,7 @@ from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.events.steps import Step
 from contexten_core.learning.failure import explain_failure
 from contexten_core.learning.mine import Mined
+from contexten_core.orchestrator import SystemOrchestrator
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.conditions import ConditionVerdict
 from contexten_core.prompts.models import ConditionOperator, Executor
@@ -88,6 +89,8 @@ def settings(migrated: Path, tmp_path: Path) -> Settings:
         db=DatabaseConfig(use_sqlite=True, sqlite_path=path),
         prefect_api_url="http://127.0.0.1:4200/api",
         github_webhook_secrets=("not a secret to anybody",),
+        secret_key="not a secret to anybody",
+        response_timeout_seconds=30,
     )
 
 
@@ -100,7 +103,7 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def app(settings: Settings, database: Database) -> FastAPI:
-    app = create_app(settings)
+    app = create_app(SystemOrchestrator(settings), lifespan=None)
     app.state.database = database
     return app
 
