@@ -98,7 +98,7 @@ async def test_a_commit_with_a_failing_test_and_the_same_again(
     assert (learned.learning_type, learned.data["fingerprint"]) == (LearningType.ERROR_ANALYSIS, pattern.fingerprint)
     assert learned.data["failed_tests"] == [FAILING_TEST]
 
-    await replay_event(worker.runtime, run.event_id)
+    await replay_event(worker.database, run.event_id)
     again = await worker.claim()
     await worker.walk(again)
     mined = (await worker.history(again)).steps[-1].output_data

@@ -40,6 +40,8 @@ START_SECONDS = 120.0
 # What the documentation promises for the end of a stack.
 END_SECONDS = 10.0
 RUN_SECONDS = 60.0
+# What every error of the API says.
+PROBLEM = {"code", "message", "hint", "request_id", "detail"}
 _LOOK_SECONDS = 0.1
 _TAIL_CHARACTERS = 3_000
 _PR_SET_CHILD_SUBREAPER = 36

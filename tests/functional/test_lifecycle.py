@@ -129,6 +129,6 @@ def test_the_same_failure_is_one_pattern_that_counts_up(
 
 
 def occurrences(stack: ServedStack) -> int:
-    patterns = stack.get("/api/patterns", limit=500)["patterns"]
+    patterns = stack.get("/api/patterns", limit=500)["items"]
     (pattern,) = [pattern for pattern in patterns if FAILING_TEST in pattern["name"]]
     return int(pattern["occurrence_count"])

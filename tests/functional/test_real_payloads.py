@@ -25,7 +25,7 @@ def test_every_recorded_webhook_is_accepted_and_ends_without_failing(stack: Serv
             refused[name] = f"{answer.status_code} {answer.text}"
 
     def ended() -> dict[str, tuple[str, str | None]] | None:
-        events = {event["id"]: event for event in stack.get("/api/events", limit=500)["events"]}
+        events = {event["id"]: event for event in stack.get("/api/events", limit=500)["items"]}
         found = {name: (events[key]["outcome"], events[key]["reason"]) for key, name in waiting.items()}
         unfinished = [name for name, (outcome, _) in found.items() if outcome in ("pending", "processing", "retrying")]
         return None if unfinished else found
