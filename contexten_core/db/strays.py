@@ -1,7 +1,5 @@
 """Connections of an event loop that has ended or is blocked: closed without it, so that they keep nothing locked."""
 
-import sqlite3
-from contextlib import suppress
 from typing import Any
 
 import aiosqlite
@@ -25,8 +23,6 @@ class Strays:
         self._connections: list[Any] = []
 
     def watch(self, engine: AsyncEngine) -> None:
-        if engine.dialect.name == "sqlite":
-            event.listen(engine.sync_engine, "do_connect", _use_our_class)
         event.listen(engine.sync_engine, "connect", self._add)
 
     def close(self, *, loop_is_closed: bool) -> None:
@@ -40,19 +36,6 @@ class Strays:
 
     def _add(self, _: object, record: ConnectionPoolEntry) -> None:
         self._connections = [*filter(_is_open, self._connections), record.driver_connection]
-
-
-class _Connection(sqlite3.Connection):
-    """Ends its transaction when it is closed: SQLite does not while a cursor is left, in some traceback say."""
-
-    def close(self) -> None:
-        with suppress(sqlite3.ProgrammingError):
-            self.rollback()
-        super().close()
-
-
-def _use_our_class(_: object, __: object, ___: object, parameters: dict[str, Any]) -> None:
-    parameters["factory"] = _Connection
 
 
 def _is_open(connection: Any) -> bool:

@@ -22,6 +22,7 @@ from contexten_core.errors.strategies import (
     RATE_LIMIT,
     Strategy,
 )
+from contexten_core.errors.transience import is_transient
 
 _LONGEST_REASON = 500
 _MOST_ARGUMENTS = 2
@@ -150,7 +151,7 @@ def _fitting(error: BaseException, classification: Classification) -> str | None
         return DATABASE_CONNECTION
     if was_rate_limited(error):
         return RATE_LIMIT
-    return API_TIMEOUT if classification.category in _WAITING_HELPS else None
+    return API_TIMEOUT if classification.category in _WAITING_HELPS or is_transient(error) else None
 
 
 async def _prepare(course: _Course, strategy: Strategy, context: Mapping[str, Any]) -> bool:

@@ -47,6 +47,11 @@ async def wait_until(look: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+def ours() -> set[threading.Thread]:
+    """Return the threads of this process but for those that run one function after another, and stay."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+
+
 def delivery(payload: dict[str, Any], *, event: str = "push") -> tuple[bytes, dict[str, str]]:
     body = json.dumps(payload).encode()
     signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
@@ -144,7 +149,7 @@ class TestBuilding:
 
 class TestStartingAndEnding:
     async def test_once_or_often_it_is_initialized_once(self, build_app: BuildApp) -> None:
-        tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
+        tasks, threads = asyncio.all_tasks(), ours()
         app = build_app()
         await asyncio.gather(*(app.initialize() for _ in range(3)), app.orchestrator.emit_event("early"))
         assert app._initialized
@@ -157,7 +162,7 @@ class TestStartingAndEnding:
 
         assert asyncio.all_tasks() == tasks
         assert app._loop is None
-        assert {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")} <= threads
+        await wait_until(lambda: ours() <= threads)
         assert engine.pool.checkedin() == 0
 
     def test_it_goes_on_in_another_event_loop(self, build_app: BuildApp, tmp_path: Path) -> None:
