@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -59,6 +60,15 @@ def invalid(error: ValidationError) -> InvalidInputError:
     }
     more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
     return InvalidInputError("; ".join(f"{name}: {text}" for name, text in fields.items()) + more, fields=fields)
+
+
+def missing(field: str, row_id: UUID) -> InvalidInputError:
+    """Return the error that says that a field refers to nothing."""
+    return InvalidInputError(f"{field}: there is no {row_id}", fields={field: f"there is no {row_id}"})
+
+
+def absent() -> Any:
+    """Stand for a field that may be left out, but whose column takes no null."""
 
 
 def _storable(text: str) -> str:

@@ -9,7 +9,8 @@ from contexten_core.analytics.inputs import AnalyticsCreate, AnalyticsEventCreat
 from contexten_core.analytics.models import AnalyticsEventModel, AnalyticsMetricModel, AnalyticsModel
 from contexten_core.db import utc_now
 from contexten_core.db.insert import insert_once
-from contexten_core.errors import ConflictError, InvalidInputError
+from contexten_core.errors import ConflictError
+from contexten_core.inputs import missing
 from contexten_core.projects import store as project_store
 from contexten_core.tasks import store as task_store
 
@@ -23,9 +24,9 @@ async def create_analytics(session: AsyncSession, data: AnalyticsCreate) -> Anal
         InvalidInputError: its task or project does not exist.
     """
     if data.task_id is not None and await task_store.keep(session, data.task_id) is None:
-        raise _missing("task_id", data.task_id)
+        raise missing("task_id", data.task_id)
     if data.project_id is not None and not await project_store.hold_project(session, data.project_id):
-        raise _missing("project_id", data.project_id)
+        raise missing("project_id", data.project_id)
     chosen = {
         "name": data.name or data.operation,
         "session_id": data.session_id or uuid4().hex,
@@ -75,8 +76,4 @@ async def create_analytics_metric(session: AsyncSession, data: AnalyticsMetricCr
 
 async def _must_be_analytics(session: AsyncSession, analytics_id: UUID) -> None:
     if not await store.hold_analytics(session, analytics_id):
-        raise _missing("analytics_id", analytics_id)
-
-
-def _missing(field: str, row_id: UUID) -> InvalidInputError:
-    return InvalidInputError(f"{field}: there is no {row_id}", fields={field: f"there is no {row_id}"})
+        raise missing("analytics_id", analytics_id)

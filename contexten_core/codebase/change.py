@@ -1,11 +1,8 @@
 """Make, change and remove codebases, and record analyses and elements of their code."""
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.attributes import flag_modified
 
 from contexten_core.codebase import store
 from contexten_core.codebase.inputs import (
@@ -17,7 +14,9 @@ from contexten_core.codebase.inputs import (
 from contexten_core.codebase.models import CodebaseAnalysisModel, CodebaseMetadataModel, CodebaseModel
 from contexten_core.db import utc_now
 from contexten_core.db.insert import insert_once
-from contexten_core.errors import ConflictError, InvalidInputError
+from contexten_core.db.rows import set_values
+from contexten_core.errors import ConflictError
+from contexten_core.inputs import missing
 from contexten_core.projects import store as project_store
 
 
@@ -56,7 +55,7 @@ async def update_codebase(session: AsyncSession, codebase_id: UUID, changes: Cod
     codebase = await store.get_codebase(session, codebase_id, lock=True)
     if codebase is None:
         return None
-    _set(codebase, changes.columns())
+    set_values(codebase, changes.columns())
     await session.flush()
     return codebase
 
@@ -106,20 +105,9 @@ async def create_codebase_metadata(session: AsyncSession, data: CodebaseMetadata
 
 async def _must_be_project(session: AsyncSession, project_id: UUID | None) -> None:
     if project_id is not None and not await project_store.hold_project(session, project_id):
-        raise _missing("project_id", project_id)
+        raise missing("project_id", project_id)
 
 
 async def _must_be_codebase(session: AsyncSession, codebase_id: UUID) -> None:
     if not await store.hold_codebase(session, codebase_id):
-        raise _missing("codebase_id", codebase_id)
-
-
-def _missing(field: str, row_id: UUID) -> InvalidInputError:
-    return InvalidInputError(f"{field}: there is no {row_id}", fields={field: f"there is no {row_id}"})
-
-
-def _set(row: CodebaseModel, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        setattr(row, name, value)
-        # To Python 1 and true are equal, so that inside JSON the session would not write the one over the other.
-        flag_modified(row, name)
+        raise missing("codebase_id", codebase_id)

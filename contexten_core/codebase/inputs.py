@@ -6,12 +6,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from contexten_core.codebase.models import AnalysisType, CodebaseStatus
-from contexten_core.inputs import Count, JSONList, JSONObject, Line, LongText, Moment, Name, RowInput, Seconds
+from contexten_core.inputs import Count, JSONList, JSONObject, Line, LongText, Moment, Name, RowInput, Seconds, absent
 from contexten_core.projects.inputs import Address, Branch
-
-
-def _absent() -> Any:
-    """Stand for a field that may be left out, but whose column takes no null."""
 
 
 def _not_latest(value: object) -> object:
@@ -65,9 +61,9 @@ class CodebaseCreate(_CodebaseFields):
 class CodebaseUpdate(_CodebaseFields):
     """Changes of a codebase, which stays of the same commit; what is left out stays."""
 
-    name: Name = Field(default_factory=_absent)
-    branch: Branch = Field(default_factory=_absent)
-    status: CodebaseStatus = Field(default_factory=_absent)
+    name: Name = Field(default_factory=absent)
+    branch: Branch = Field(default_factory=absent)
+    status: CodebaseStatus = Field(default_factory=absent)
 
 
 class CodebaseAnalysisCreate(RowInput):

@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.attributes import flag_modified
 
 from contexten_core.db import BaseModel, utc_now
 from contexten_core.db.insert import insert_once
-from contexten_core.errors import InvalidInputError, TransitionError
+from contexten_core.db.rows import set_values
+from contexten_core.errors import TransitionError
 from contexten_core.events.emit import TASK_COMPLETED, TASK_FAILED
+from contexten_core.inputs import missing
 from contexten_core.learning import store
 from contexten_core.learning.inputs import (
     LearningCreate,
@@ -55,7 +56,7 @@ async def create_learning(session: AsyncSession, data: LearningCreate) -> Learni
     """
     await _must_be_task(session, "task_id", data.task_id)
     if data.project_id is not None and not await project_store.hold_project(session, data.project_id):
-        raise _missing("project_id", data.project_id)
+        raise missing("project_id", data.project_id)
     chosen = {
         "name": data.name or f"{data.learning_type.value} of {data.source_component}"[:_LONGEST_NAME],
         "data": data.data,
@@ -146,7 +147,7 @@ async def create_learning_feedback(session: AsyncSession, data: LearningFeedback
         InvalidInputError: that does not exist, or the related task does not.
     """
     if not await store.hold_learning(session, data.learning_id):
-        raise _missing("learning_id", data.learning_id)
+        raise missing("learning_id", data.learning_id)
     await _must_be_task(session, "related_task_id", data.related_task_id)
     name = data.name or one_line(data.feedback_content, _LONGEST_NAME) or data.feedback_type.value
     row = LearningFeedbackModel(id=uuid4(), **data.columns() | {"name": name})
@@ -205,11 +206,7 @@ def _plain(moment: Any) -> str | None:
 
 async def _must_be_task(session: AsyncSession, field: str, task_id: UUID | None) -> None:
     if task_id is not None and await task_store.keep(session, task_id) is None:
-        raise _missing(field, task_id)
-
-
-def _missing(field: str, row_id: UUID) -> InvalidInputError:
-    return InvalidInputError(f"{field}: there is no {row_id}", fields={field: f"there is no {row_id}"})
+        raise missing(field, task_id)
 
 
 def _hint(learning: LearningModel) -> str:
@@ -218,9 +215,6 @@ def _hint(learning: LearningModel) -> str:
 
 
 async def _changed(session: AsyncSession, row: R, values: Mapping[str, Any]) -> R:
-    for name, value in values.items():
-        setattr(row, name, value)
-        # To Python 1 and true are equal, so that inside JSON the session would not write the one over the other.
-        flag_modified(row, name)
+    set_values(row, values)
     await session.flush()
     return row

@@ -1,17 +1,12 @@
 """What may be given of what was learned, and of what people say about it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
-from contexten_core.inputs import JSONObject, Line, LongText, Name, RowInput
+from contexten_core.inputs import JSONObject, Line, LongText, Name, RowInput, absent
 from contexten_core.learning.models import FeedbackType, LearningStatus, LearningType
-
-
-def _absent() -> Any:
-    """Stand for a field that may be left out, but whose column takes no null."""
-
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Rating = Annotated[float, Field(ge=0, le=5)]
@@ -40,9 +35,9 @@ class LearningCreate(RowInput):
 class LearningUpdate(RowInput):
     """Changes of something that was learned; what is left out stays."""
 
-    name: Name = Field(default_factory=_absent)
-    status: LearningStatus = Field(default_factory=_absent)
-    data: JSONObject = Field(default_factory=_absent)
+    name: Name = Field(default_factory=absent)
+    status: LearningStatus = Field(default_factory=absent)
+    data: JSONObject = Field(default_factory=absent)
     context: JSONObject | None = None
     confidence_score: _Share | None = None
     impact_score: _Share | None = None
@@ -68,8 +63,8 @@ class LearningFeedbackCreate(RowInput):
 class LearningFeedbackUpdate(RowInput):
     """What was done about feedback; what is left out stays."""
 
-    name: Name = Field(default_factory=_absent)
-    is_processed: bool = Field(default_factory=_absent)
+    name: Name = Field(default_factory=absent)
+    is_processed: bool = Field(default_factory=absent)
     processing_result: JSONObject | None = None
     rating: _Rating | None = None
     impact_assessment: JSONObject | None = None

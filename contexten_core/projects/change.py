@@ -5,9 +5,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.attributes import flag_modified
 
-from contexten_core.db import BaseModel
+from contexten_core.db.rows import delete_row, set_values, taken_as
 from contexten_core.errors import ConflictError, InvalidInputError
 from contexten_core.events.emit import PROJECT_CREATED, emit
 from contexten_core.events.models import EventModel
@@ -47,7 +46,7 @@ async def create_project(
     if await store.by_slug(session, slug) is not None:
         raise taken
     project = ProjectModel(id=uuid4(), **data.columns() | {"slug": slug})
-    async with store.taken_as(session, taken):
+    async with taken_as(session, taken):
         session.add(project)
     event = await emit(
         session,
@@ -72,8 +71,8 @@ async def update_project(session: AsyncSession, project_id: UUID, changes: Proje
     taken = _slug_taken(values.get("slug", project.slug))
     if "slug" in values and values["slug"] != project.slug and await store.by_slug(session, values["slug"]) is not None:
         raise taken
-    async with store.taken_as(session, taken):
-        _set(project, values)
+    async with taken_as(session, taken):
+        set_values(project, values)
     return project
 
 
@@ -81,7 +80,7 @@ async def delete_project(session: AsyncSession, project_id: UUID) -> bool:
     """Remove a project with its repositories and settings; what else refers to it stays, without a project."""
     # Whoever changes a task locks it before its project; so do we.
     await task_store.release_from(session, project_id)
-    return await _delete(session, await store.get_project(session, project_id, lock=True))
+    return await delete_row(session, await store.get_project(session, project_id, lock=True))
 
 
 async def create_repository(session: AsyncSession, data: RepositoryCreate) -> RepositoryModel:
@@ -96,7 +95,7 @@ async def create_repository(session: AsyncSession, data: RepositoryCreate) -> Re
     values |= _whole_name(values)
     taken = await _untaken(session, data.provider, values["full_name"])
     repository = RepositoryModel(id=uuid4(), **values | {"name": data.name or values["full_name"]})
-    async with store.taken_as(session, taken):
+    async with taken_as(session, taken):
         session.add(repository)
     return repository
 
@@ -119,13 +118,13 @@ async def update_repository(
     values |= _whole_name(values, owner=repository.owner, repo_name=repository.repo_name)
     provider = values.get("provider", repository.provider)
     taken = await _untaken(session, provider, values["full_name"], but=repository)
-    async with store.taken_as(session, taken):
-        _set(repository, values)
+    async with taken_as(session, taken):
+        set_values(repository, values)
     return repository
 
 
 async def delete_repository(session: AsyncSession, repository_id: UUID) -> bool:
-    return await _delete(session, await store.get_repository(session, repository_id, lock=True))
+    return await delete_row(session, await store.get_repository(session, repository_id, lock=True))
 
 
 async def set_project_config(
@@ -149,7 +148,7 @@ async def set_project_config(
         vault=vault,
         is_encrypted=values.pop("is_encrypted", None),
     )
-    _set(row, values)
+    set_values(row, values)
     await session.flush()
     return row
 
@@ -162,7 +161,7 @@ async def project_config(
 
 
 async def delete_project_config(session: AsyncSession, config_id: UUID) -> bool:
-    return await _delete(session, await store.get_project_config(session, config_id, lock=True))
+    return await delete_row(session, await store.get_project_config(session, config_id, lock=True))
 
 
 async def _must_be_project(session: AsyncSession, project_id: UUID) -> None:
@@ -205,18 +204,3 @@ def _whole_name(values: Mapping[str, Any], *, owner: str | None = None, repo_nam
 
 def _invalid(field: str, problem: str) -> InvalidInputError:
     return InvalidInputError(f"{field}: {problem}", fields={field: problem})
-
-
-def _set(row: BaseModel, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        setattr(row, name, value)
-        # To Python 1 and true are equal, so that inside JSON the session would not write the one over the other.
-        flag_modified(row, name)
-
-
-async def _delete(session: AsyncSession, row: BaseModel | None) -> bool:
-    if row is None:
-        return False
-    await session.delete(row)
-    await session.flush()
-    return True

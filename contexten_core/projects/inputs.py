@@ -1,7 +1,7 @@
 """What projects, their repositories and their settings may be given."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -9,16 +9,12 @@ from pydantic import AfterValidator, Field
 
 from contexten_core.errors import GitError
 from contexten_core.execution.git_names import full_ref_names, parse_source
-from contexten_core.inputs import Count, JSONAny, JSONList, Line, Moment, Name, RowInput, Slug
+from contexten_core.inputs import Count, JSONAny, JSONList, Line, Moment, Name, RowInput, Slug, absent
 from contexten_core.projects.models import ProjectStatus, RepositoryProvider
 
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _ADDRESSES = "is not https://host/path, http://, ssh://, git://, git@host:path or an absolute path"
 _CREDENTIALS = "holds credentials, which belong into the settings of the integration"
-
-
-def _absent() -> Any:
-    """Stand for a field that may be left out, but whose column takes no null."""
 
 
 def _address(value: str) -> str:
@@ -97,24 +93,24 @@ class ProjectCreate(RowInput):
 class ProjectUpdate(RowInput):
     """Changes of a project; what is left out stays."""
 
-    name: Name = Field(default_factory=_absent)
-    slug: Slug = Field(default_factory=_absent)
+    name: Name = Field(default_factory=absent)
+    slug: Slug = Field(default_factory=absent)
     full_name: Line | None = None
-    status: ProjectStatus = Field(default_factory=_absent)
-    default_branch: Branch = Field(default_factory=_absent)
+    status: ProjectStatus = Field(default_factory=absent)
+    default_branch: Branch = Field(default_factory=absent)
     programming_languages: _Words | None = None
     frameworks: _Words | None = None
-    auto_deploy_enabled: bool = Field(default_factory=_absent)
-    continuous_learning_enabled: bool = Field(default_factory=_absent)
-    analytics_enabled: bool = Field(default_factory=_absent)
+    auto_deploy_enabled: bool = Field(default_factory=absent)
+    continuous_learning_enabled: bool = Field(default_factory=absent)
+    analytics_enabled: bool = Field(default_factory=absent)
     owner_id: Line | None = None
     team_members: JSONList | None = None
 
 
 class _RepositoryFields(RowInput):
-    owner: _Owner = Field(default_factory=_absent)
-    repo_name: _RepositoryName = Field(default_factory=_absent)
-    full_name: _FullName = Field(default_factory=_absent)
+    owner: _Owner = Field(default_factory=absent)
+    repo_name: _RepositoryName = Field(default_factory=absent)
+    full_name: _FullName = Field(default_factory=absent)
     clone_url: Address | None = None
     ssh_url: Address | None = None
     language: Line | None = None
@@ -143,16 +139,16 @@ class RepositoryCreate(_RepositoryFields):
 class RepositoryUpdate(_RepositoryFields):
     """Changes of a repository; what is left out stays. Another name, owner or provider is a repository that moved."""
 
-    project_id: UUID = Field(default_factory=_absent)
-    provider: RepositoryProvider = Field(default_factory=_absent)
-    name: Name = Field(default_factory=_absent)
-    default_branch: Branch = Field(default_factory=_absent)
-    is_private: bool = Field(default_factory=_absent)
-    is_fork: bool = Field(default_factory=_absent)
-    is_archived: bool = Field(default_factory=_absent)
-    stars_count: Count = Field(default_factory=_absent)
-    forks_count: Count = Field(default_factory=_absent)
-    open_issues_count: Count = Field(default_factory=_absent)
+    project_id: UUID = Field(default_factory=absent)
+    provider: RepositoryProvider = Field(default_factory=absent)
+    name: Name = Field(default_factory=absent)
+    default_branch: Branch = Field(default_factory=absent)
+    is_private: bool = Field(default_factory=absent)
+    is_fork: bool = Field(default_factory=absent)
+    is_archived: bool = Field(default_factory=absent)
+    stars_count: Count = Field(default_factory=absent)
+    forks_count: Count = Field(default_factory=absent)
+    open_issues_count: Count = Field(default_factory=absent)
 
 
 class ProjectConfigSet(RowInput):
@@ -162,6 +158,6 @@ class ProjectConfigSet(RowInput):
     config_key: _Key
     config_value: JSONAny
     environment: _Key | None = None
-    name: Name = Field(default_factory=_absent)
-    is_active: bool = Field(default_factory=_absent)
-    is_encrypted: bool = Field(default_factory=_absent)
+    name: Name = Field(default_factory=absent)
+    is_active: bool = Field(default_factory=absent)
+    is_encrypted: bool = Field(default_factory=absent)

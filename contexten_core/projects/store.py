@@ -1,18 +1,16 @@
 """All SQL about projects, repositories and project settings."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, or_, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import flag_modified
 
 from contexten_core.db.paging import Page, page
-from contexten_core.errors import ConfigurationError, ConflictError
+from contexten_core.errors import ConfigurationError
 from contexten_core.projects.models import (
     ProjectConfigModel,
     ProjectModel,
@@ -210,16 +208,3 @@ def _needed(vault: Vault | None) -> Vault:
             hint="Give the vault of the settings: contexten_core.security.encryption.open_vault(settings).",
         )
     return vault
-
-
-@asynccontextmanager
-async def taken_as(session: AsyncSession, conflict: ConflictError) -> AsyncIterator[None]:
-    """Write what the block changes; when somebody else has taken its unique key meanwhile, raise `conflict`.
-
-    The rest of the transaction stays as it was.
-    """
-    try:
-        async with session.begin_nested():
-            yield
-    except IntegrityError as error:
-        raise conflict from error

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.attributes import flag_modified
 
 from contexten_core.db import BaseModel
+from contexten_core.db.rows import delete_row, set_values, taken_as
 from contexten_core.errors import ConflictError, InvalidInputError
 from contexten_core.projects.add import slug_of
 from contexten_core.prompts import store
@@ -60,7 +60,7 @@ async def create_prompt(session: AsyncSession, data: PromptCreate) -> PromptMode
     if await store.by_slug(session, slug) is not None:
         raise taken
     prompt = PromptModel(id=uuid4(), **data.columns() | chosen)
-    async with store.taken_as(session, taken):
+    async with taken_as(session, taken):
         session.add(prompt)
     return prompt
 
@@ -90,15 +90,15 @@ async def update_prompt(session: AsyncSession, prompt_id: UUID, changes: PromptU
     if "slug" in values and values["slug"] != prompt.slug and await store.by_slug(session, values["slug"]) is not None:
         raise taken
     is_new_version = any(_differs(prompt, name, values[name]) for name in _VERSIONED & values.keys())
-    async with store.taken_as(session, taken):
-        _set(prompt, values)
+    async with taken_as(session, taken):
+        set_values(prompt, values)
         prompt.version += is_new_version
     return prompt
 
 
 async def delete_prompt(session: AsyncSession, prompt_id: UUID) -> bool:
     """Remove a prompt with its templates and conditions; runs that it decided stay, without it."""
-    return await _delete(session, await store.get_prompt(session, prompt_id, lock=True))
+    return await delete_row(session, await store.get_prompt(session, prompt_id, lock=True))
 
 
 async def create_prompt_template(session: AsyncSession, data: PromptTemplateCreate) -> PromptTemplateModel:
@@ -113,7 +113,7 @@ async def create_prompt_template(session: AsyncSession, data: PromptTemplateCrea
     if await store.template_by_name(session, data.prompt_id, data.template_name) is not None:
         raise taken
     template = PromptTemplateModel(id=uuid4(), **data.columns() | {"name": data.name or data.template_name})
-    async with store.taken_as(session, taken):
+    async with taken_as(session, taken):
         session.add(template)
     return template
 
@@ -134,13 +134,13 @@ async def update_prompt_template(
     taken = _template_taken(wanted)
     if await store.template_by_name(session, template.prompt_id, wanted) not in {None, template}:
         raise taken
-    async with store.taken_as(session, taken):
-        _set(template, values)
+    async with taken_as(session, taken):
+        set_values(template, values)
     return template
 
 
 async def delete_prompt_template(session: AsyncSession, template_id: UUID) -> bool:
-    return await _delete(session, await store.get_prompt_template(session, template_id, lock=True))
+    return await delete_row(session, await store.get_prompt_template(session, template_id, lock=True))
 
 
 async def create_prompt_condition(session: AsyncSession, data: PromptConditionCreate) -> PromptConditionModel:
@@ -180,7 +180,7 @@ async def update_prompt_condition(
     if problem:
         raise _invalid("expected_value", problem)
     prompt.version += any(_differs(condition, name, value) for name, value in values.items())
-    _set(condition, values)
+    set_values(condition, values)
     await session.flush()
     return condition
 
@@ -192,7 +192,7 @@ async def delete_prompt_condition(session: AsyncSession, condition_id: UUID) -> 
         return False
     prompt, condition = locked
     prompt.version += 1
-    return await _delete(session, condition)
+    return await delete_row(session, condition)
 
 
 async def _must_be_prompt(session: AsyncSession, field: str, prompt_id: UUID | None) -> None:
@@ -240,20 +240,5 @@ def _invalid(field: str, problem: str) -> InvalidInputError:
     return InvalidInputError(f"{field}: {problem}", fields={field: problem})
 
 
-def _set(row: BaseModel, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        setattr(row, name, value)
-        # To Python 1 and true are equal, so that inside JSON the session would not write the one over the other.
-        flag_modified(row, name)
-
-
 def _differs(row: BaseModel, name: str, value: Any) -> bool:
     return json.dumps(getattr(row, name), sort_keys=True) != json.dumps(value, sort_keys=True)
-
-
-async def _delete(session: AsyncSession, row: BaseModel | None) -> bool:
-    if row is None:
-        return False
-    await session.delete(row)
-    await session.flush()
-    return True

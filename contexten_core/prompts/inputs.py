@@ -7,7 +7,7 @@ from uuid import UUID
 import re2
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from contexten_core.inputs import Input, JSONAny, JSONObject, Line, LongText, Name, RowInput, Slug
+from contexten_core.inputs import Input, JSONAny, JSONObject, Line, LongText, Name, RowInput, Slug, absent
 from contexten_core.prompts.models import (
     ConditionOperator,
     Executor,
@@ -20,10 +20,6 @@ from contexten_core.tasks.models import TaskPriority, TaskType
 _LONGEST_PATTERN = 1_000
 _LONGEST_RUN_SECONDS = 24 * 3600
 _MOST_OUTPUT_BYTES = 100 * 1024**2
-
-
-def _absent() -> Any:
-    """Stand for a field that may be left out, but whose column takes no null."""
 
 
 def _command(value: str | list[str]) -> str | list[str]:
@@ -81,8 +77,8 @@ class CommandConfig(Input):
 class PromptLimits(Input):
     """What carrying out a prompt may take; what is left out has the executor's own limit."""
 
-    wall_seconds: Annotated[float, Field(gt=0, le=_LONGEST_RUN_SECONDS)] = Field(default_factory=_absent)
-    output_bytes: Annotated[int, Field(gt=0, le=_MOST_OUTPUT_BYTES)] = Field(default_factory=_absent)
+    wall_seconds: Annotated[float, Field(gt=0, le=_LONGEST_RUN_SECONDS)] = Field(default_factory=absent)
+    output_bytes: Annotated[int, Field(gt=0, le=_MOST_OUTPUT_BYTES)] = Field(default_factory=absent)
 
 
 class _PromptFields(RowInput):
@@ -120,15 +116,15 @@ class PromptCreate(_PromptFields):
 class PromptUpdate(_PromptFields):
     """Changes of a prompt; what is left out stays."""
 
-    name: Name = Field(default_factory=_absent)
-    slug: Slug = Field(default_factory=_absent)
-    prompt_type: PromptType = Field(default_factory=_absent)
-    template: _Text = Field(default_factory=_absent)
-    status: PromptStatus = Field(default_factory=_absent)
-    task_type: TaskType = Field(default_factory=_absent)
-    task_priority: TaskPriority = Field(default_factory=_absent)
-    priority: _Rank = Field(default_factory=_absent)
-    executor: Executor = Field(default_factory=_absent)
+    name: Name = Field(default_factory=absent)
+    slug: Slug = Field(default_factory=absent)
+    prompt_type: PromptType = Field(default_factory=absent)
+    template: _Text = Field(default_factory=absent)
+    status: PromptStatus = Field(default_factory=absent)
+    task_type: TaskType = Field(default_factory=absent)
+    task_priority: TaskPriority = Field(default_factory=absent)
+    priority: _Rank = Field(default_factory=absent)
+    executor: Executor = Field(default_factory=absent)
 
 
 class PromptTemplateCreate(RowInput):
@@ -147,13 +143,13 @@ class PromptTemplateCreate(RowInput):
 class PromptTemplateUpdate(RowInput):
     """Changes of a template; what is left out stays."""
 
-    template_name: Name = Field(default_factory=_absent)
-    content: _Text = Field(default_factory=_absent)
-    name: Name = Field(default_factory=_absent)
+    template_name: Name = Field(default_factory=absent)
+    content: _Text = Field(default_factory=absent)
+    name: Name = Field(default_factory=absent)
     language: Line | None = None
     context_type: Line | None = None
-    is_default: bool = Field(default_factory=_absent)
-    priority: _Rank = Field(default_factory=_absent)
+    is_default: bool = Field(default_factory=absent)
+    priority: _Rank = Field(default_factory=absent)
 
 
 class PromptConditionCreate(RowInput):
@@ -182,12 +178,12 @@ class PromptConditionCreate(RowInput):
 class PromptConditionUpdate(RowInput):
     """Changes of a condition; what is left out stays."""
 
-    field_name: _FieldPath = Field(default_factory=_absent)
-    operator: ConditionOperator = Field(default_factory=_absent)
+    field_name: _FieldPath = Field(default_factory=absent)
+    operator: ConditionOperator = Field(default_factory=absent)
     expected_value: JSONAny = None
-    condition_name: Name = Field(default_factory=_absent)
-    name: Name = Field(default_factory=_absent)
-    is_active: bool = Field(default_factory=_absent)
-    priority: _Rank = Field(default_factory=_absent)
-    logical_operator: LogicalOperator = Field(default_factory=_absent)
+    condition_name: Name = Field(default_factory=absent)
+    name: Name = Field(default_factory=absent)
+    is_active: bool = Field(default_factory=absent)
+    priority: _Rank = Field(default_factory=absent)
+    logical_operator: LogicalOperator = Field(default_factory=absent)
     group_id: Line | None = None

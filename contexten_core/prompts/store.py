@@ -1,17 +1,14 @@
 """All SQL about prompts, their templates and their conditions."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, func, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from contexten_core.db.paging import Page, page
-from contexten_core.errors import ConflictError
 from contexten_core.prompts.models import (
     PromptConditionModel,
     PromptModel,
@@ -145,16 +142,3 @@ async def page_prompt_conditions(
 ) -> Page[PromptConditionModel]:
     statement = select(PromptConditionModel).where(PromptConditionModel.prompt_id == prompt_id)
     return await page(session, PromptConditionModel, statement, limit=limit, cursor=cursor)
-
-
-@asynccontextmanager
-async def taken_as(session: AsyncSession, conflict: ConflictError) -> AsyncIterator[None]:
-    """Write what the block changes; when somebody else has taken its unique key meanwhile, raise `conflict`.
-
-    The rest of the transaction stays as it was.
-    """
-    try:
-        async with session.begin_nested():
-            yield
-    except IntegrityError as error:
-        raise conflict from error

@@ -75,6 +75,21 @@ class IntegrationsConfig(NamedSettings):
     api_retry_attempts: int = Field(default=3, ge=0, le=20, description="How often a transient failure is tried again.")
     api_retry_delay_seconds: float = Field(default=1.0, gt=0, description="The first pause before that; it doubles.")
 
+    @property
+    def github_webhook_secret(self) -> SecretStr | None:
+        """The newest secret of GitHub's webhook, which is the first; None when GitHub is not configured."""
+        return next(iter(self.github_webhook_secrets), None)
+
+    @property
+    def linear_webhook_secret(self) -> SecretStr | None:
+        """The same of Linear's."""
+        return next(iter(self.linear_webhook_secrets), None)
+
+    @property
+    def slack_signing_secret(self) -> SecretStr | None:
+        """The same of Slack's."""
+        return next(iter(self.slack_signing_secrets), None)
+
     @field_validator("github_api_url", "linear_api_url")
     @classmethod
     def _without_slash(cls, value: str) -> str:

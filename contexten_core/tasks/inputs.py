@@ -1,11 +1,22 @@
 """What people and scripts give to create or change a task, or to make one wait for another."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from contexten_core.inputs import Input, JSONDocument, JSONList, JSONObject, Line, LongText, Moment, Name, RowInput
+from contexten_core.inputs import (
+    Input,
+    JSONDocument,
+    JSONList,
+    JSONObject,
+    Line,
+    LongText,
+    Moment,
+    Name,
+    RowInput,
+    absent,
+)
 from contexten_core.tasks.models import TaskPriority, TaskStatus, TaskType
 
 FIRST_STATUSES = (TaskStatus.PENDING, TaskStatus.IN_PROGRESS, TaskStatus.PAUSED)
@@ -15,10 +26,6 @@ def _first(status: TaskStatus) -> TaskStatus:
     if status not in FIRST_STATUSES:
         raise ValueError(f"a new task is {', '.join(FIRST_STATUSES[:-1])} or {FIRST_STATUSES[-1]}, not {status}")
     return status
-
-
-def _absent() -> Any:
-    """Stand for a field that may be left out, but whose column takes no null."""
 
 
 FirstStatus = Annotated[
@@ -47,7 +54,7 @@ class TaskCreate(_TaskInput):
     """A new task. Without a title it has its name for one."""
 
     name: Name
-    title: Name = Field(default_factory=_absent)
+    title: Name = Field(default_factory=absent)
     task_type: TaskType
     priority: TaskPriority = TaskPriority.MEDIUM
     status: FirstStatus = TaskStatus.PENDING
@@ -56,11 +63,11 @@ class TaskCreate(_TaskInput):
 class TaskUpdate(_TaskInput):
     """What to change of a task: only the fields that are given. Null empties a field that may be empty."""
 
-    name: Name = Field(default_factory=_absent)
-    title: Name = Field(default_factory=_absent)
-    task_type: TaskType = Field(default_factory=_absent)
-    priority: TaskPriority = Field(default_factory=_absent)
-    status: TaskStatus = Field(default_factory=_absent)
+    name: Name = Field(default_factory=absent)
+    title: Name = Field(default_factory=absent)
+    task_type: TaskType = Field(default_factory=absent)
+    priority: TaskPriority = Field(default_factory=absent)
+    status: TaskStatus = Field(default_factory=absent)
     actual_duration_minutes: Minutes | None = None
     completed_at: Moment | None = None
     result: JSONObject | None = None
@@ -73,4 +80,4 @@ class DependencyCreate(Input):
     depends_on_task_id: UUID
     dependency_type: DependencyType = "blocks"
     is_hard_dependency: bool = True
-    name: Name = Field(default_factory=_absent)
+    name: Name = Field(default_factory=absent)

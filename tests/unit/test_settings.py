@@ -5,7 +5,14 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 
 from contexten_core.errors import ConfigurationError
-from contexten_core.settings import DatabaseConfig, DatabaseKind, Environment, Settings, default_home
+from contexten_core.settings import (
+    DatabaseConfig,
+    DatabaseKind,
+    Environment,
+    IntegrationsConfig,
+    Settings,
+    default_home,
+)
 
 SECRET = "a-webhook-secret"
 
@@ -33,6 +40,8 @@ def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Variables:
         monkeypatch.delenv(field.upper(), raising=False)
         monkeypatch.delenv(f"CONTEXTEN_{field.upper()}", raising=False)
     for name in (
+        "SLACK_SIGNING_SECRET",
+        "LINEAR_WEBHOOK_SECRET",
         "CONTEXTEN_DB",
         "DATABASE_URL",
         "CONTEXTEN_DATABASE_URL",
@@ -213,3 +222,21 @@ def test_variables_that_are_somebody_elses_are_left_alone(monkeypatch: pytest.Mo
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert Settings().home == default_home() != Path("/home/ada")
     assert Settings(home=Path("/elsewhere")).home == Path("/elsewhere")
+
+
+def test_of_several_secrets_the_first_is_the_newest(variables: Variables) -> None:
+    variables.set(GITHUB_WEBHOOK_SECRET="the-new-secret-of-ours, the-old-secret-of-ours")
+    config = IntegrationsConfig()
+
+    assert config.github_webhook_secret is not None
+    assert config.github_webhook_secret.get_secret_value() == "the-new-secret-of-ours"
+    assert (config.linear_webhook_secret, config.slack_signing_secret) == (None, None)
+
+
+def test_production_needs_a_secret_key_of_its_own(variables: Variables) -> None:
+    variables.set(ENVIRONMENT="production")
+    with pytest.raises(ValidationError, match="SECRET_KEY has to be set in production"):
+        Settings()
+
+    variables.set(SECRET_KEY="a-key-that-nobody-else-has")
+    assert Settings().environment is Environment.PRODUCTION
