@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import Database, migrate, utc_now
-from contexten_core.db.strays import Strays
+from contexten_core.db.strays import Strays, terminate
 from contexten_core.errors import ContextenError, InvalidInputError, is_transient
 from contexten_core.errors.handler import ErrorHandler
 from contexten_core.events.emit import PERFORMANCE_ALERT, emit
@@ -79,6 +79,7 @@ class SystemOrchestrator:
         self._polling: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._strays = Strays()
+        self._abandoned: list[int] = []
         self._starting: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     async def initialize(self) -> None:
@@ -103,6 +104,10 @@ class SystemOrchestrator:
         self._strays.watch(self.database.engine)
         try:
             await self.database.ping()
+            if self._abandoned:
+                async with self.database.transaction() as session:
+                    await terminate(session, self._abandoned)
+                self._abandoned = []
             if self.performance_monitor is not None:
                 await self.performance_monitor.initialize()
         except BaseException:
@@ -140,7 +145,8 @@ class SystemOrchestrator:
         polling, self._polling = self._polling, None
         if polling is not None and not polling.get_loop().is_closed():
             polling.get_loop().call_soon_threadsafe(polling.cancel)
-        await asyncio.to_thread(self._strays.close, loop_is_closed=left is None or left.is_closed())
+        is_closed = left is None or left.is_closed()
+        self._abandoned += await asyncio.to_thread(self._strays.close, loop_is_closed=is_closed)
         await self.database.close()
 
     def is_initialized(self) -> bool:

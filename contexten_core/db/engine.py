@@ -3,7 +3,8 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from contexten_core.db.base import utc_now
-from contexten_core.errors import ConfigurationError
+from contexten_core.errors import ConfigurationError, ConflictError
 from contexten_core.settings import DatabaseConfig
 
 _SQLITE_BUSY_MILLISECONDS = 30_000
@@ -59,7 +60,7 @@ class Database:
             engine=engine,
             connect_args=connect_args,
             sessions=async_sessionmaker(engine, expire_on_commit=False),
-            writing=asyncio.Lock() if is_sqlite else nullcontext(),
+            writing=asyncio.Lock() if is_sqlite else None,
         )
 
     @property
@@ -86,10 +87,34 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """Open a transaction that commits when the block ends and rolls back when it raises."""
+        """Open a transaction that commits when the block ends and rolls back when it raises.
+
+        Raises:
+            ConflictError: on SQLite, this code holds a transaction already, and would wait for itself.
+        """
         opened = self._opened
-        async with opened.writing, opened.sessions.begin() as session:
+        async with self._turn(opened), opened.sessions.begin() as session:
             yield session
+
+    @asynccontextmanager
+    async def _turn(self, opened: "_Open") -> AsyncIterator[None]:
+        """Wait for this process's turn to write, where there is only one writer."""
+        if opened.writing is None:
+            yield
+            return
+        held = _held.get()
+        if held is not None and held.lock is opened.writing and held.is_active:
+            raise ConflictError(
+                "this code holds a transaction of the same SQLite database, and would wait for itself",
+                hint="use the session that is open, or end it first",
+            )
+        async with opened.writing:
+            turn = _Turn(opened.writing)
+            _held.set(turn)
+            try:
+                yield
+            finally:
+                turn.is_active = False
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -139,7 +164,18 @@ class _Open:
     engine: AsyncEngine
     connect_args: dict[str, Any]
     sessions: async_sessionmaker[AsyncSession]
-    writing: AbstractAsyncContextManager[None]
+    writing: asyncio.Lock | None
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A writer's turn; tasks that it starts meanwhile know of it too."""
+
+    lock: asyncio.Lock
+    is_active: bool = True
+
+
+_held: ContextVar[_Turn | None] = ContextVar("held", default=None)
 
 
 def async_address(address: URL) -> URL:

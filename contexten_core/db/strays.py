@@ -1,11 +1,12 @@
 """Connections of an event loop that has ended or is blocked: closed without it, so that they keep nothing locked."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
 import psycopg
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import event, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import ConnectionPoolEntry
 
 _JOIN_SECONDS = 5.0
@@ -25,17 +26,33 @@ class Strays:
     def watch(self, engine: AsyncEngine) -> None:
         event.listen(engine.sync_engine, "connect", self._add)
 
-    def close(self, *, loop_is_closed: bool) -> None:
-        """Close them all; blocks. While their loop is only blocked, PostgreSQL's are left to it."""
+    def close(self, *, loop_is_closed: bool) -> list[int]:
+        """Close them all; blocks. While their loop is only blocked, PostgreSQL's are left to it.
+
+        Returns:
+            The process ids at the server of those that are left: they may be in the middle of a transaction, whose
+            locks nobody else should wait for; see `terminate`.
+        """
+        left = []
         for connection in self._connections:
             if isinstance(connection, aiosqlite.Connection):
                 _close_sqlite(connection)
-            elif isinstance(connection, psycopg.AsyncConnection) and loop_is_closed:
-                connection.pgconn.finish()
+            elif isinstance(connection, psycopg.AsyncConnection):
+                if loop_is_closed:
+                    connection.pgconn.finish()
+                elif not connection.closed:
+                    left.append(connection.info.backend_pid)
         self._connections.clear()
+        return left
 
     def _add(self, _: object, record: ConnectionPoolEntry) -> None:
         self._connections = [*filter(_is_open, self._connections), record.driver_connection]
+
+
+async def terminate(session: AsyncSession, backends: Sequence[int]) -> None:
+    """Have the PostgreSQL server end connections of ours; whoever goes on with one is told that it is gone."""
+    for backend in backends:
+        await session.execute(select(func.pg_terminate_backend(backend)))
 
 
 def _is_open(connection: Any) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from contexten_core.db import Database, utc_now
 from contexten_core.db.insert import insert_once
-from contexten_core.errors import is_transient
+from contexten_core.errors import ConflictError, is_transient
 from contexten_core.events.models import RunModel
 from contexten_core.projects import store
 from contexten_core.projects.models import ProjectModel
@@ -174,3 +174,37 @@ async def test_a_statement_that_takes_too_long_is_ended(database_config: Databas
         await database.close()
 
     assert time.monotonic() - started_at < 20
+
+
+async def test_whoever_would_wait_for_itself_is_told(tmp_path: Path) -> None:
+    database = Database(DatabaseConfig(use_sqlite=True, sqlite_path=tmp_path / "one.db"))
+
+    async def write() -> None:
+        async with database.transaction() as session:
+            await session.execute(text("SELECT 1"))
+
+    async with database.transaction():
+        with pytest.raises(ConflictError, match="would wait for itself"):
+            await write()
+        with pytest.raises(ConflictError, match="would wait for itself"):
+            await asyncio.create_task(write())
+    await write()
+    await database.close()
+
+
+async def test_a_task_that_outlives_the_transaction_it_began_in_takes_its_turn(tmp_path: Path) -> None:
+    database = Database(DatabaseConfig(use_sqlite=True, sqlite_path=tmp_path / "one.db"))
+    ended = asyncio.Event()
+
+    async def write_afterwards() -> None:
+        await ended.wait()
+        async with database.transaction() as session:
+            await session.execute(text("SELECT 1"))
+
+    async with database.transaction():
+        task = asyncio.create_task(write_afterwards())
+    async with database.transaction():
+        ended.set()
+        await asyncio.sleep(0.01)
+    await task
+    await database.close()

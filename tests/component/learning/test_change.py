@@ -254,7 +254,8 @@ async def test_outcomes_are_counted_by_the_index(database: Database) -> None:
     async with database.transaction() as session:
         if not database.is_sqlite:
             # Of an empty table everything is read at once.
-            await session.execute(text("SET LOCAL enable_seqscan = off"))
+            for other in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
+                await session.execute(text(f"SET LOCAL {other} = off"))
         connection = await session.connection()
         event.listen(connection.sync_connection, "before_cursor_execute", lambda *args: said.append(args[2:4]))
         await store.count_outcomes(session, task_type="bug_fix", newest=1_000)
