@@ -27,21 +27,20 @@ class Strays:
         event.listen(engine.sync_engine, "connect", self._add)
 
     def close(self, *, loop_is_closed: bool) -> list[int]:
-        """Close them all; blocks. While their loop is only blocked, PostgreSQL's are left to it.
+        """Close them all; blocks.
 
         Returns:
-            The process ids at the server of those that are left: they may be in the middle of a transaction, whose
-            locks nobody else should wait for; see `terminate`.
+            The process ids at the PostgreSQL server of those whose loop is only blocked: they may be in the middle of a
+            query, whose locks nobody else should wait for; see `terminate`.
         """
         left = []
         for connection in self._connections:
             if isinstance(connection, aiosqlite.Connection):
                 _close_sqlite(connection)
             elif isinstance(connection, psycopg.AsyncConnection):
-                if loop_is_closed:
-                    connection.pgconn.finish()
-                elif not connection.closed:
+                if not loop_is_closed and not connection.closed:
                     left.append(connection.info.backend_pid)
+                connection.pgconn.finish()
         self._connections.clear()
         return left
 
