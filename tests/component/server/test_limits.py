@@ -124,9 +124,19 @@ async def test_a_write_that_is_given_up_writes_nothing(
     """The connection that it was given up on goes on to serve others."""
     project = (await client.post("/api/projects", json={"name": "Shop"})).json()
     orchestrator.settings.response_timeout_seconds = 0.2
-    async with orchestrator.database.transaction() as session:
-        await store.get_project(session, UUID(project["id"]), lock=True)
-        answer = await client.patch(f"/api/projects/{project['id']}", json={"description": "changed"})
+    held, done = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with orchestrator.database.transaction() as session:
+            await store.get_project(session, UUID(project["id"]), lock=True)
+            held.set()
+            await done.wait()
+
+    holding = asyncio.create_task(hold())
+    await held.wait()
+    answer = await client.patch(f"/api/projects/{project['id']}", json={"description": "changed"})
+    done.set()
+    await holding
     assert answer.status_code == 504
     orchestrator.settings.response_timeout_seconds = 30
     assert (await client.get(f"/api/projects/{project['id']}")).json()["description"] is None
