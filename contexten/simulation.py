@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from contexten.handlers.provider import ProviderHandlers
-from contexten_core.events.function_store import SIMULATED
 from contexten_core.events.inputs import EventLog
 from contexten_core.events.log import log_event
-from contexten_core.events.models import EventStatus
+from contexten_core.events.models import SIMULATED, EventStatus
 from contexten_core.inputs import checked
 from contexten_core.orchestrator import SystemOrchestrator
 
@@ -29,9 +28,8 @@ async def simulate(
             "event_type": name,
             "provider": handlers.provider,
             "payload": dict(given),
-            "external_id": f"sim_{time.time_ns()}",
+            "external_id": f"{SIMULATED}{time.time_ns()}",
             "status": EventStatus.COMPLETED,
-            "metadata": SIMULATED,
         },
     )
     async with orchestrator.database.transaction() as session:

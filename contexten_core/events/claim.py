@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import Database
 from contexten_core.errors import ConflictError, NotFoundError, UnavailableError
-from contexten_core.events import function_store, run_store, store
-from contexten_core.events.models import EventModel, EventProvider, EventStatus, RunModel, RunStatus
+from contexten_core.events import run_store, store
+from contexten_core.events.models import EventModel, EventStatus, RunModel, RunStatus
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.events.normalise_any import normalise
 from contexten_core.runtime import Runtime
@@ -49,12 +49,14 @@ async def begin_run(runtime: Runtime, *, event_id: UUID, flow_run_id: UUID) -> R
 
     Raises:
         NotFoundError: no such event.
+        ConflictError: it did not come from outside.
         UnavailableError: another worker is handling the event.
     """
     async with runtime.database.transaction() as session:
         event = await store.get_locked(session, event_id)
         if event is None:
             raise NotFoundError(f"there is no event {event_id}", hint="`contexten events list` shows the newest")
+        _must_be_for_a_flow(event)
         opened = await run_store.by_flow_run(session, flow_run_id)
         if opened is not None:
             ours = event.status is EventStatus.PROCESSING and event.lease_owner == runtime.leases.owner
@@ -99,8 +101,7 @@ async def replay_event(database: Database, event_id: UUID) -> None:
                 f"event {event_id} is {event.status.value}; only an event that has ended is replayed",
                 hint="wait for its run to end",
             )
-        if event.provider is EventProvider.SYSTEM or event.metadata_ == function_store.SIMULATED:
-            raise ConflictError(f"event {event_id} did not come from outside, so no flow handles it")
+        _must_be_for_a_flow(event)
         event.status = EventStatus.PENDING
         event.available_at = await database.now(session)
         event.reason = event.error_message = event.error_details = None
@@ -127,6 +128,11 @@ async def _take(session: AsyncSession, runtime: Runtime, event: EventModel, now:
         session.add(run)
         return _reference(run, event)
     return replace(_reference(run, event), abandoned_flow_run_id=run.flow_run_id)
+
+
+def _must_be_for_a_flow(event: EventModel) -> None:
+    if event.is_record:
+        raise ConflictError(f"event {event.id} did not come from outside, so no flow handles it")
 
 
 def normalised(event: EventModel) -> NormalisedEvent:

@@ -10,8 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contexten_core.events.models import EventHandlerModel, EventModel, EventProvider, EventStatus, HandlerStatus
 
 FUNCTION = "function"
-# The metadata of an event that did not happen.
-SIMULATED = {"simulated": True}
 UNFINISHED = (HandlerStatus.PENDING, HandlerStatus.RETRYING, HandlerStatus.RUNNING)
 
 

@@ -26,7 +26,7 @@ from contexten_core.errors.describe import message_of, type_of
 from contexten_core.errors.redact import safe_str, safe_text
 from contexten_core.events import function_store, store
 from contexten_core.events.handlers import Handler, HandlerRegistry
-from contexten_core.events.models import EventHandlerModel, EventModel, EventProvider, EventStatus, HandlerStatus
+from contexten_core.events.models import EventHandlerModel, EventModel, EventStatus, HandlerStatus
 from contexten_core.security.text import shorten
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class FunctionRunner:
     def hold(self, session: AsyncSession, event: EventModel) -> list[EventHandlerModel]:
         """Queue this process's functions for an event of its own, for `call` to make after the commit."""
         handlers = self.registry.matching(event.provider, event.event_type, event.payload)
-        if _is_ours(event):
+        if event.is_record:
             event.status = EventStatus.PROCESSING
             if not handlers:
                 _close(event, EventStatus.COMPLETED)
@@ -268,14 +268,9 @@ def _storable(value: Any) -> Any:
     return plain if len(repr(plain)) <= _RESULT_LIMIT else safe_str(plain, _RESULT_LIMIT)
 
 
-def _is_ours(event: EventModel) -> bool:
-    """Tell whether an event ends when its functions have; the status of a delivery is its lifecycle's."""
-    return event.provider is EventProvider.SYSTEM or event.metadata_ == function_store.SIMULATED
-
-
 async def _close_if_done(session: AsyncSession, event_id: UUID) -> None:
     event = await store.get_locked(session, event_id)
-    if event is None or not _is_ours(event):
+    if event is None or not event.is_record:
         return
     rows = await function_store.calls_of(session, event_id)
     event.retry_count = max((row.retry_count for row in rows), default=0)

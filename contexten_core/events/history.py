@@ -10,12 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contexten_core.db.base import BaseModel
 from contexten_core.errors import NotFoundError
 from contexten_core.events import function_store, outbox_store, run_store, store
-from contexten_core.events.function_store import SIMULATED
 from contexten_core.events.models import (
     Conclusion,
     EventHandlerModel,
     EventModel,
-    EventProvider,
     EventStatus,
     OutboxModel,
     RunModel,
@@ -62,11 +60,6 @@ class EventHistory:
     runs: list[RunModel]
     newest: RunHistory | None
     functions: list[EventHandlerModel]
-
-    @property
-    def is_record_only(self) -> bool:
-        """Whether no flow runs for it: an event of our own, or one that did not happen."""
-        return self.event.provider is EventProvider.SYSTEM or self.event.metadata_ == SIMULATED
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -68,6 +68,10 @@ class EffectStatus(StrEnum):
     WITHHELD = "withheld"
 
 
+SIMULATED = "sim_"
+"""How the external id begins of an event that did not happen. No delivery's can: `_` is not taken in one."""
+
+
 class EventModel(BaseModel):
     """One signed delivery, stored once per signed body, and the lease of the worker that handles it."""
 
@@ -111,6 +115,11 @@ class EventModel(BaseModel):
     lease_owner: Mapped[str | None]
     lease_epoch: Mapped[int] = mapped_column(default=0)
     lease_expires_at: Mapped[datetime | None]
+
+    @property
+    def is_record(self) -> bool:
+        """Whether no flow handles it: an event of our own, or one that did not happen. It ends with its functions."""
+        return self.provider is EventProvider.SYSTEM or (self.external_id or "").startswith(SIMULATED)
 
 
 class EventPayloadModel(BaseModel):

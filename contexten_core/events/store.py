@@ -13,6 +13,7 @@ from contexten_core.db.base import BaseModel
 from contexten_core.db.insert import insert_once
 from contexten_core.db.paging import Page, page
 from contexten_core.events.models import (
+    SIMULATED,
     EventModel,
     EventPayloadModel,
     EventProvider,
@@ -91,11 +92,12 @@ async def get_locked(session: AsyncSession, event_id: UUID) -> EventModel | None
 
 
 async def claimable(session: AsyncSession, *, now: datetime, limit: int) -> Sequence[EventModel]:
-    """Return the oldest events that wait, or whose worker has fallen silent, locked against other claimers."""
+    """Return the oldest events that wait for a flow, or whose worker has fallen silent, locked against others."""
     statement = (
         select(EventModel)
         .where(
             EventModel.provider != EventProvider.SYSTEM,
+            or_(EventModel.external_id.is_(None), ~EventModel.external_id.startswith(SIMULATED, autoescape=True)),
             or_(
                 and_(
                     EventModel.status.in_((EventStatus.PENDING, EventStatus.RETRYING)), EventModel.available_at <= now
