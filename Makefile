@@ -45,6 +45,8 @@ bench: install-dev ## Measure, side by side in one run, and write bench/results/
 	$(VENV)/bin/python -m bench.lifecycle $(ARGS)
 	$(VENV)/bin/python -m bench.errors
 	$(VENV)/bin/python -m bench.performance
+	$(VENV)/bin/python -m bench.ingress
+	$(VENV)/bin/python -m bench.codebase
 
 reference: install-dev ## Write docs/reference/openapi.json anew
 	$(VENV)/bin/python -m contexten.server.openapi > docs/reference/openapi.json

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -23,7 +24,10 @@ from contexten.server.app import create_app
 from contexten.server.serving import listen, make_server
 from contexten.serving_thread import serve_in_thread
 from contexten.simulation import simulate
+from contexten_core.codebase.context import Context
+from contexten_core.codebase.event_context import context_for
 from contexten_core.codebase.repository import Codebase, parse_repository
+from contexten_core.events.models import EventProvider
 from contexten_core.execution.git import GitMirrors
 from contexten_core.execution.private_folder import private_folder
 from contexten_core.learning.seed import seed
@@ -172,6 +176,17 @@ class ContextenApp:
             raise KeyError("No default repository has been parsed")
         return self.codebase
 
+    async def context_for(self, event_id: UUID, budget_tokens: int) -> Context:
+        """Choose what of the code an executor should see for a stored event: ranked pieces, each with its reason.
+
+        Raises:
+            NotFoundError: there is no such event.
+            ConflictError: its commit has not been analysed, or is not known any more.
+        """
+        await self.initialize()
+        mirrors = GitMirrors(self.settings.mirrors)
+        return await context_for(self.db_manager, self.settings, mirrors, event_id, budget_tokens=budget_tokens)
+
     def parse_repo(self) -> Codebase:
         """Parse `repo` now, from code that is not async, and return its codebase.
 
@@ -226,15 +241,15 @@ class ContextenApp:
 
     async def handle_github_event(self, request: Request) -> Any:
         """Verify and store a delivery of GitHub's, as `POST /github/events` does."""
-        return await webhooks.receive_github_event(request, self.settings, self.db_manager)
+        return await webhooks.receive(request, EventProvider.GITHUB, app=self.app)
 
     async def handle_linear_event(self, request: Request) -> Any:
         """Verify and store a delivery of Linear's, as `POST /linear/events` does."""
-        return await webhooks.receive_linear_event(request, self.settings, self.db_manager)
+        return await webhooks.receive(request, EventProvider.LINEAR, app=self.app)
 
     async def handle_slack_event(self, request: Request) -> Any:
         """Verify and store a delivery of Slack's, as `POST /slack/events` does."""
-        return await webhooks.receive_slack_event(request, self.settings, self.db_manager)
+        return await webhooks.receive(request, EventProvider.SLACK, app=self.app)
 
     def run(self, host: str = "0.0.0.0", port: int = 8000, **options: Any) -> None:  # noqa: S104 - the documented default; everything but webhooks is guarded
         """Serve until SIGINT or SIGTERM: webhooks, API and pages here, and the flows in a worker process.

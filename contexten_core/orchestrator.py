@@ -22,6 +22,7 @@ from contexten_core.events.emit import PERFORMANCE_ALERT, emit
 from contexten_core.events.functions import FunctionRunner, Returned, queue
 from contexten_core.events.handlers import Handler, HandlerRegistry, Payload
 from contexten_core.events.inputs import EventLog
+from contexten_core.events.intake import Intake
 from contexten_core.events.log import log_event
 from contexten_core.events.models import EventHandlerModel, EventModel, EventProvider, EventStatus
 from contexten_core.inputs import checked
@@ -51,6 +52,7 @@ class SystemOrchestrator:
         error_handler: the process's one.
         performance_monitor: the process's one, or None when monitoring is off.
         functions: what is registered for events, by this class and by the providers' decorators.
+        intake: where deliveries go; takes them from `initialize()` to `shutdown()`.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class SystemOrchestrator:
             self.performance_monitor = PerformanceMonitor(
                 database=self.database, settings=self.settings, source=self.owner, on_alert=self._alert
             )
+        self.intake = Intake(self.database, settings=self.settings, handlers=self.functions)
         self.runner = FunctionRunner(self.database, self.functions, self.error_handler, owner=self.owner)
         self._start = start or self.initialize
         self._components: dict[str, Any] = {}
@@ -108,9 +111,11 @@ class SystemOrchestrator:
                 async with self.database.transaction() as session:
                     await terminate(session, self._abandoned)
                 self._abandoned = []
+            await self.intake.start()
             if self.performance_monitor is not None:
                 await self.performance_monitor.initialize()
         except BaseException:
+            await self.intake.close()
             await self.database.close()
             raise
         self._operations = self._limits()
@@ -129,6 +134,7 @@ class SystemOrchestrator:
             await self._leave_loop()
             return
         self._loop = None
+        await self.intake.close()
         polling, self._polling = self._polling, None
         if polling is not None:
             self._stop.set()
@@ -145,6 +151,7 @@ class SystemOrchestrator:
         polling, self._polling = self._polling, None
         if polling is not None and not polling.get_loop().is_closed():
             polling.get_loop().call_soon_threadsafe(polling.cancel)
+        self.intake.abandon()
         is_closed = left is None or left.is_closed()
         self._abandoned += await asyncio.to_thread(self._strays.close, loop_is_closed=is_closed)
         await self.database.close()

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.errors import UnknownFlowError
 from contexten_core.events.history import lifecycle_result
+from contexten_core.events.redelivery_store import recovery_result
 from contexten_core.learning.store import learning_result
 
 WORK_POOL = "contexten"
@@ -63,8 +64,17 @@ LEARNING = Workflow(
     tags=("contexten",),
     cron="17 */6 * * *",
 )
+MAINTENANCE = Workflow(
+    name="maintenance",
+    deployment="scheduled",
+    entrypoint="flows.maintenance:maintenance",
+    description="Deliveries that GitHub could not hand over are sent again.",
+    result=recovery_result,
+    tags=("contexten",),
+    cron="*/5 * * * *",
+)
 
-CATALOGUE: tuple[Workflow, ...] = (LIFECYCLE, LEARNING)
+CATALOGUE: tuple[Workflow, ...] = (LIFECYCLE, LEARNING, MAINTENANCE)
 
 
 def find(name: str) -> Workflow:

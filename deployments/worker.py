@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contexten_core.db import utc_now
 from contexten_core.errors import ConfigurationError
+from contexten_core.events.retention import prune_deliveries, prune_refusals
 from contexten_core.execution.processes import end_abandoned_commands
 from contexten_core.integrations.github import GitHubReporter
 from contexten_core.integrations.outbox import deliver_due
@@ -24,6 +25,8 @@ from deployments.register import register
 logger = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 3.0
+# Work never delays an acknowledgement: where both want the processor, the web process gets most of it.
+_NICE = 5
 _PREFECT_SECONDS = 90.0
 _PRUNE_SECONDS = 3600.0
 _PREFECT_POLL_SECONDS = 0.2
@@ -33,6 +36,7 @@ _SQLITE_LIMIT = 2
 
 async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], object]) -> None:
     """Work until `stop` is set; then finish or hand back what is in progress, within a few seconds."""
+    os.nice(_NICE)
     limit = settings.max_concurrent_operations
     if settings.db.kind is DatabaseKind.SQLITE:
         limit = min(limit, _SQLITE_LIMIT)
@@ -101,6 +105,9 @@ async def _prune(runtime: Runtime) -> None:
         try:
             if pruned := await runtime.errors.prune(utc_now()):
                 logger.info("removed %d errors that were older than ERRORS_RETENTION_DAYS", pruned)
+            if pruned := await prune_deliveries(runtime.database, days=runtime.settings.delivery_retention_days):
+                logger.info("removed the bytes of %d deliveries older than DELIVERY_RETENTION_DAYS", pruned)
+            await prune_refusals(runtime.database)
         except SQLAlchemyError as error:
-            logger.warning("old errors cannot be removed, will try again: %s", error)
+            logger.warning("what is too old cannot be removed, will try again: %s", error)
         await asyncio.sleep(_PRUNE_SECONDS)

@@ -1,1 +1,1 @@
-"""The seven steps of the lifecycle as Prefect tasks: each a few lines around one call into `contexten_core`."""
+"""The steps of each flow as Prefect tasks: each a few lines around one call into `contexten_core`."""

@@ -4,7 +4,21 @@ import os
 
 import typer
 
-from contexten.cli import db, demo, doctor, events, projects, prompts, run, runs, serve, tokens
+from contexten.cli import (
+    analyse,
+    db,
+    demo,
+    doctor,
+    emulate,
+    events,
+    impact,
+    projects,
+    prompts,
+    run,
+    runs,
+    serve,
+    tokens,
+)
 from contexten.cli.output import failures_explained
 from contexten_core.settings import get_settings
 from deployments.home import Home
@@ -28,7 +42,10 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("run")(run.run)
+app.command("analyse")(analyse.analyse)
+app.command("impact")(impact.impact)
 app.add_typer(events.app, name="events")
+app.add_typer(emulate.app, name="emulate")
 app.add_typer(runs.app, name="runs")
 app.add_typer(projects.app, name="projects")
 app.add_typer(prompts.app, name="prompts")

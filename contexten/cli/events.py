@@ -1,20 +1,24 @@
 """Events: what arrived, and what became of it."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contexten.cli import explain, send
 from contexten.cli.output import AsJson, Limit, coloured, err, out, print_json, print_table, with_runtime, with_session
 from contexten.cli.runs import print_steps
-from contexten_core.events import store
+from contexten_core.db import utc_now
+from contexten_core.events import refusal_store, store
 from contexten_core.events.claim import replay_event
 from contexten_core.events.history import EventHistory, event_history, event_line, function_line, resolve_id
 from contexten_core.events.models import EventModel, EventStatus
 from contexten_core.runtime import Runtime
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
+_REFUSED_WITHIN = timedelta(hours=24)
 EventId = Annotated[str, typer.Argument(help="An event's id, or the beginning of one.")]
 
 
@@ -23,14 +27,20 @@ def list_events(
     limit: Limit = 20,
     status: Annotated[EventStatus | None, typer.Option(help="Only events of this status.")] = None,
     ours_too: Annotated[bool, typer.Option("--all", help="Also events of our own, such as task_completed.")] = False,
+    parked: Annotated[bool, typer.Option("--parked", help="Only those whose body could not be read.")] = False,
+    refused: Annotated[bool, typer.Option("--refused", help="Instead, deliveries not taken, and why.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the newest events."""
+    if refused:
+        _list_refusals(limit=limit, as_json=as_json)
+        return
 
-    async def read(session: AsyncSession) -> list[dict[str, Any]]:
-        return [event_line(row) for row in await store.newest(session, limit=limit, status=status, ours_too=ours_too)]
+    async def read(session: AsyncSession) -> tuple[list[dict[str, Any]], int]:
+        rows = await store.newest(session, limit=limit, status=status, ours_too=ours_too, parked=parked)
+        return [event_line(row) for row in rows], await refusal_store.count_since(session, utc_now() - _REFUSED_WITHIN)
 
-    lines = with_session(read, as_json=as_json)
+    lines, refusals = with_session(read, as_json=as_json)
     if as_json:
         print_json(lines)
         return
@@ -40,7 +50,7 @@ def list_events(
         [
             (
                 line["id"][:8],
-                line["received_at"][:19].replace("T", " "),
+                _moment(line["received_at"]),
                 escape(f"{line['provider']} {line['event_type']}"),
                 escape(line["repository"] or ""),
                 coloured(line["outcome"]),
@@ -49,6 +59,37 @@ def list_events(
             for line in lines
         ],
     )
+    if refusals:
+        out.print(f"Deliveries refused in the last 24 h: {refusals}; `contexten events list --refused` says why.")
+
+
+def _list_refusals(*, limit: int, as_json: bool) -> None:
+    async def read(session: AsyncSession) -> list[dict[str, Any]]:
+        return [row.to_dict() for row in await refusal_store.newest(session, limit=limit)]
+
+    lines = with_session(read, as_json=as_json)
+    if as_json:
+        print_json(lines)
+        return
+    print_table(
+        "Refused deliveries",
+        ("last seen", "provider", "code", "address", "times", "reason of the last"),
+        [
+            (
+                _moment(line["last_seen_at"]),
+                escape(line["provider"]),
+                escape(line["code"]),
+                escape(line["address"]),
+                str(line["count"]),
+                escape(line["reason"]),
+            )
+            for line in lines
+        ],
+    )
+
+
+def _moment(text: str) -> str:
+    return text[:19].replace("T", " ")
 
 
 @app.command("show")
@@ -102,3 +143,7 @@ def replay(event_id: EventId, as_json: AsJson = False) -> None:
         print_json({"event_id": found, "status": "pending"})
     else:
         err.print(f"Event {found} will be handled again; `contexten events show {found[:8]}` shows how it goes.")
+
+
+app.command("explain")(explain.explain)
+app.command("send")(send.send)

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 
+from contexten.emulators.deliveries import Delivery
 from contexten.emulators.interception import CONTROL_PREFIX
+from contexten.emulators.outlet import Outlet
 from contexten.emulators.recorder import Fault, Recorder
 from contexten_core.errors import ConfigurationError
 
@@ -30,14 +32,8 @@ async def list_requests(recorder: RecorderOf) -> dict[str, Any]:
 
 @router.delete("/requests", status_code=204)
 async def reset(recorder: RecorderOf) -> None:
-    """Forget requests, statuses and waiting faults."""
+    """Forget requests, waiting faults, and what was made."""
     recorder.reset()
-
-
-@router.get("/statuses")
-async def list_statuses(recorder: RecorderOf) -> dict[str, Any]:
-    """List the commit statuses created, oldest first."""
-    return {"statuses": [asdict(status) for status in recorder.statuses]}
 
 
 @router.post("/faults", status_code=201)
@@ -48,3 +44,14 @@ async def queue_fault(fault: Fault, recorder: RecorderOf) -> dict[str, int]:
     except ConfigurationError as error:
         raise HTTPException(422, f"{error.message} {error.hint}") from error
     return {"queued": fault.times}
+
+
+def sent_through(outlet: Outlet | None, delivery: Delivery) -> dict[str, str]:
+    """Send a delivery, and give its id.
+
+    Raises:
+        HTTPException: 409: the emulator was not told where to send to.
+    """
+    if outlet is None:
+        raise HTTPException(409, "The emulator was started without an address to send to (--to).")
+    return {"delivery_id": outlet.send(delivery).delivery.delivery_id}

@@ -1,26 +1,45 @@
 """A stand-in for GitHub's REST API: the part that Contexten calls, with GitHub's checks, answers and errors."""
 
-import hmac
-import itertools
-import secrets
 import sys
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from contexten.emulators import control, github_statuses
+from contexten.emulators import (
+    control,
+    github_apps,
+    github_checks,
+    github_comments,
+    github_control,
+    github_hook_routes,
+    github_statuses,
+)
+from contexten.emulators.github_apps import AppTokens, authorise_app, authorise_request
+from contexten.emulators.github_budget import HOURLY_REQUESTS, HourlyBudget
+from contexten.emulators.github_hooks import GitHubHooks
 from contexten.emulators.github_problems import GitHubProblem, answer_problem, problem_response
+from contexten.emulators.github_recorder import GitHubRecorder
 from contexten.emulators.interception import CONTROL_PREFIX, Interception
-from contexten.emulators.recorder import Recorder
 from contexten.emulators.serving import run_app, serve_app
 
-HOURLY_REQUESTS = 5000
+REPOSITORY = "/repos/{owner}/{repo}"
+# Those that GitHub published in 2025, and where this emulator's own deliveries come from.
+HOOK_RANGES = (
+    "192.30.252.0/22",
+    "185.199.108.0/22",
+    "140.82.112.0/20",
+    "143.55.64.0/20",
+    "2a0a:a440::/29",
+    "2606:50c0::/32",
+    "127.0.0.0/8",
+    "::1/128",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,43 +49,99 @@ class RunningEmulator:
     Attributes:
         url: base URL of its API, without a trailing slash.
         recorder: what it has received; read it from the loop that serves it.
+        hooks: through which it delivers, and what it delivered.
     """
 
     url: str
-    recorder: Recorder
+    recorder: GitHubRecorder
+    hooks: GitHubHooks
 
 
-def create_github_emulator(*, required_token: str | None = None, capacity: int = 10_000) -> FastAPI:
-    """Make the application; its memory is `app.state.recorder`.
+def create_github_emulator(
+    *,
+    required_token: str | None = None,
+    capacity: int = 10_000,
+    hooks: GitHubHooks | None = None,
+    hourly_requests: int | None = None,
+    hook_ranges: Sequence[str] = HOOK_RANGES,
+) -> FastAPI:
+    """Make the application; its memory is `app.state.recorder` and `app.state.hooks`.
 
     Args:
-        required_token: the only token accepted under `/repos`; None accepts every request.
-        capacity: how many requests, and how many statuses, are kept before the oldest are forgotten.
+        required_token: the only token accepted under `/repos`, but for those it gave to installations itself; None
+            accepts every request.
+        capacity: how many requests, and how many of each thing made, are kept before the oldest are forgotten.
+        hooks: what it delivers through; one without hooks when left out.
+        hourly_requests: refuses what is above it; 5,000 are counted, and more are not refused, when left out.
+        hook_ranges: from which networks deliveries come, for `/meta`.
     """
     app = FastAPI(title="GitHub emulator of Contexten", openapi_url=None)
-    app.state.recorder = recorder = Recorder(capacity=capacity)
+    app.state.recorder = recorder = GitHubRecorder(capacity=capacity)
     app.state.required_token = required_token
-    app.add_middleware(Interception, recorder=recorder, headers=_AnswerHeaders(), refusal=_refusal)
+    app.state.hooks = hooks = hooks or GitHubHooks(capacity=capacity)
+    app.state.tokens = AppTokens()
+    app.state.hook_ranges = list(hook_ranges)
+    app.state.budget = budget = HourlyBudget(
+        clock=hooks.clock, limit=hourly_requests or HOURLY_REQUESTS, enforced=hourly_requests is not None
+    )
+    app.add_middleware(Interception, recorder=recorder, headers=budget.headers, refusal=_refusal, admit=budget.refuse)
     app.add_exception_handler(GitHubProblem, answer_problem)
     app.add_exception_handler(HTTPException, _answer_http_exception)
+    for prefix, router in (
+        ("/app/hook", github_hook_routes.app_router),
+        ("/app", github_apps.app_router),
+        (REPOSITORY, github_apps.router),
+    ):
+        app.include_router(router, prefix=prefix, dependencies=[Depends(authorise_app)])
+    for prefix, router in (
+        (f"{REPOSITORY}/hooks", github_hook_routes.router),
+        (REPOSITORY, github_statuses.router),
+        (REPOSITORY, github_checks.router),
+        (REPOSITORY, github_comments.router),
+    ):
+        app.include_router(router, prefix=prefix, dependencies=[Depends(authorise_request)])
     app.include_router(control.router)
-    app.include_router(github_statuses.router, dependencies=[Depends(_authorise)])
+    app.include_router(github_control.router)
+    app.add_api_route("/meta", _meta, methods=["GET"])
+    app.add_api_route("/rate_limit", _rate_limit, methods=["GET"])
     app.add_api_route("/", _describe, methods=["GET"])
     return app
 
 
 @asynccontextmanager
 async def run_emulator(
-    host: str = "127.0.0.1", port: int = 0, *, required_token: str | None = None, capacity: int = 10_000
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    required_token: str | None = None,
+    capacity: int = 10_000,
+    hooks: GitHubHooks | None = None,
+    hourly_requests: int | None = None,
 ) -> AsyncIterator[RunningEmulator]:
     """Serve an emulator in the running loop, on any free port unless one is given; stops within 2 s.
+
+    See `create_github_emulator` for the other arguments.
 
     Raises:
         StackError: the address cannot be listened on.
     """
-    app = create_github_emulator(required_token=required_token, capacity=capacity)
-    async with serve_app(app, host=host, port=port) as url:
-        yield RunningEmulator(url=url, recorder=app.state.recorder)
+    app = create_github_emulator(
+        required_token=required_token, capacity=capacity, hooks=hooks, hourly_requests=hourly_requests
+    )
+    try:
+        async with serve_app(app, host=host, port=port) as url:
+            yield RunningEmulator(url=url, recorder=app.state.recorder, hooks=app.state.hooks)
+    finally:
+        await app.state.hooks.sender.aclose()
+
+
+async def _meta(request: Request) -> dict[str, Any]:
+    return {"verifiable_password_authentication": False, "hooks": request.app.state.hook_ranges}
+
+
+async def _rate_limit(request: Request) -> Any:
+    budget: HourlyBudget = request.app.state.budget
+    return budget.report()
 
 
 async def _describe(request: Request) -> dict[str, str]:
@@ -76,19 +151,9 @@ async def _describe(request: Request) -> dict[str, str]:
         "commit_statuses_url": f"{base}repos/{{owner}}/{{repo}}/commits/{{ref}}/statuses",
         "requests_url": f"{base}_emulator/requests",
         "statuses_url": f"{base}_emulator/statuses",
+        "deliveries_url": f"{base}_emulator/deliveries",
         "faults_url": f"{base}_emulator/faults",
     }
-
-
-def _authorise(request: Request) -> None:
-    required = request.app.state.required_token
-    if required is None:
-        return
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if not token:
-        raise GitHubProblem(401, "Requires authentication")
-    if scheme.lower() not in {"bearer", "token"} or not hmac.compare_digest(token.encode(), required.encode()):
-        raise GitHubProblem(401, "Bad credentials")
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -114,32 +179,6 @@ def _refusal(status: int, retry_after: int | None) -> JSONResponse:
     if status == HTTPStatus.FORBIDDEN:
         headers["X-RateLimit-Remaining"] = "0"
     return problem_response(status, messages.get(status, "Refused by a fault"), headers=headers)
-
-
-class _AnswerHeaders:
-    """The headers of every answer; the hourly budget is counted, never enforced (ask for a fault instead)."""
-
-    def __init__(self) -> None:
-        self._resets_at = 0
-        self._counter = itertools.count(1)
-
-    def __call__(self) -> dict[str, str]:
-        now = int(time.time())
-        if now >= self._resets_at:
-            self._resets_at = now + 3600
-            self._counter = itertools.count(1)
-        used = min(next(self._counter), HOURLY_REQUESTS)
-        return {
-            "Server": "github.com",
-            "X-GitHub-Media-Type": "github.v3; format=json",
-            "X-GitHub-Api-Version-Selected": "2022-11-28",
-            "X-GitHub-Request-Id": ":".join(secrets.token_hex(size).upper() for size in (2, 3, 4, 4, 4)),
-            "X-RateLimit-Limit": str(HOURLY_REQUESTS),
-            "X-RateLimit-Remaining": str(HOURLY_REQUESTS - used),
-            "X-RateLimit-Reset": str(self._resets_at),
-            "X-RateLimit-Used": str(used),
-            "X-RateLimit-Resource": "core",
-        }
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ class Interception:
 
     Args:
         headers: gives the headers that the service puts on each of its answers.
+        admit: counts a request by its path, and gives the answer to one that is too many.
         refusal: gives the service's answer for an error status (a fault's, or 408 and 413 of this layer).
     """
 
@@ -31,17 +32,20 @@ class Interception:
         recorder: Recorder,
         headers: Callable[[], Mapping[str, str]],
         refusal: Callable[[int, int | None], Response],
+        admit: Callable[[str], Response | None] = lambda _path: None,
     ) -> None:
         self._app = app
         self._recorder = recorder
         self._headers = headers
         self._refusal = refusal
+        self._admit = admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
             await self._app(scope, receive, send)
             return
         send = self._with_headers(send)
+        too_many = self._admit(scope["path"])
         try:
             async with asyncio.timeout(READ_SECONDS):
                 body = await _read_body(receive)
@@ -59,6 +63,9 @@ class Interception:
             query=scope["query_string"].decode("ascii", "replace"),
             body=body,
         )
+        if too_many is not None:
+            await too_many(scope, receive, send)
+            return
         fault = self._recorder.take_fault(method=scope["method"], path=scope["path"])
         await self._answer(fault or Fault(), scope, receive, send, body=body)
 

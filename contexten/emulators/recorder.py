@@ -1,10 +1,10 @@
 """What an emulator was asked, what it was told to do wrong, and what it holds, all bounded."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,15 +12,6 @@ from contexten_core.errors import ConfigurationError
 
 MAX_HELD_BYTES = 64 * 1024 * 1024
 MAX_QUEUED_FAULTS = 10_000
-
-
-class CommitState(StrEnum):
-    """The states that GitHub knows for a commit status."""
-
-    ERROR = "error"
-    FAILURE = "failure"
-    PENDING = "pending"
-    SUCCESS = "success"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,20 +23,6 @@ class RecordedRequest:
     query: str
     body: str
     received_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedStatus:
-    """One commit status that was created."""
-
-    id: int
-    repository: str
-    sha: str
-    state: CommitState
-    description: str | None
-    target_url: str | None
-    context: str
-    created_at: datetime
 
 
 class Fault(BaseModel):
@@ -87,10 +64,40 @@ class Fault(BaseModel):
         )
 
 
+class Shelf:
+    """The newest `capacity` things of one kind, as the JSON that the service answers, by their id."""
+
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._things: dict[int | str, dict[str, Any]] = {}
+
+    def put(self, key: int | str, thing: dict[str, Any]) -> dict[str, Any]:
+        """Keep a thing, and forget the oldest when there are too many."""
+        self._things[key] = thing
+        if len(self._things) > self._capacity:
+            del self._things[next(iter(self._things))]
+        return thing
+
+    def get(self, key: int | str) -> dict[str, Any] | None:
+        return self._things.get(key)
+
+    def remove(self, key: int | str) -> None:
+        self._things.pop(key, None)
+
+    def clear(self) -> None:
+        self._things.clear()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(list(self._things.values()))
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+
 class Recorder:
     """Bounded memory of one emulator, used from one event loop.
 
-    It keeps the newest `capacity` requests and statuses, and at most 64 MiB of request bodies; what it had to
+    It keeps the newest `capacity` requests, and at most 64 MiB of request bodies; what it had to
     forget is counted in `forgotten_requests`.
     """
 
@@ -98,7 +105,7 @@ class Recorder:
         self._capacity = capacity
         self._requests: deque[RecordedRequest] = deque()
         self._held_bytes = 0
-        self._statuses: deque[RecordedStatus] = deque(maxlen=capacity)
+        self._shelves: list[Shelf] = []
         self._faults: deque[Fault] = deque()
         self._last_id = 0
         self.forgotten_requests = 0
@@ -108,10 +115,16 @@ class Recorder:
         """The requests held, oldest first."""
         return list(self._requests)
 
-    @property
-    def statuses(self) -> list[RecordedStatus]:
-        """The commit statuses held, oldest first."""
-        return list(self._statuses)
+    def next_id(self) -> int:
+        """Give a number; they grow and are never used twice, even after a reset."""
+        self._last_id += 1
+        return self._last_id
+
+    def shelf(self) -> "Shelf":
+        """Give room for things of one kind; a reset clears it."""
+        shelf = Shelf(capacity=self._capacity)
+        self._shelves.append(shelf)
+        return shelf
 
     def record_request(self, *, method: str, path: str, query: str, body: bytes) -> None:
         text = body.decode("utf-8", "replace")
@@ -121,38 +134,6 @@ class Recorder:
         while len(self._requests) > self._capacity or self._held_bytes > MAX_HELD_BYTES:
             self._held_bytes -= len(self._requests.popleft().body)
             self.forgotten_requests += 1
-
-    def record_status(
-        self,
-        *,
-        repository: str,
-        sha: str,
-        state: CommitState,
-        description: str | None,
-        target_url: str | None,
-        context: str,
-    ) -> RecordedStatus:
-        """Keep a status and give it an id; ids grow and are never used twice, even after a reset."""
-        self._last_id += 1
-        status = RecordedStatus(
-            id=self._last_id,
-            repository=repository,
-            sha=sha,
-            state=state,
-            description=description,
-            target_url=target_url,
-            context=context,
-            created_at=datetime.now(UTC),
-        )
-        self._statuses.append(status)
-        return status
-
-    def statuses_of(self, *, repository: str, sha: str) -> list[RecordedStatus]:
-        """Give the statuses of a commit, newest first; repository names ignore case, as GitHub's do."""
-        wanted = repository.lower()
-        return [
-            status for status in reversed(self._statuses) if status.sha == sha and status.repository.lower() == wanted
-        ]
 
     def queue_fault(self, fault: Fault) -> None:
         """Arrange for the next matching requests to go wrong; faults queued earlier come first.
@@ -176,9 +157,10 @@ class Recorder:
         return None
 
     def reset(self) -> None:
-        """Forget all requests, statuses and waiting faults."""
+        """Forget all requests, waiting faults, and what was made."""
         self._requests.clear()
         self._held_bytes = 0
-        self._statuses.clear()
+        for shelf in self._shelves:
+            shelf.clear()
         self._faults.clear()
         self.forgotten_requests = 0

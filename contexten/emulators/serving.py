@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
@@ -101,20 +101,25 @@ def run_app(app: FastAPI, *, name: str, arguments: Sequence[str] | None = None) 
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(_serve_until_signalled(app, host=options.host, port=options.port))
+        asyncio.run(serve_until_signalled(app, host=options.host, port=options.port, announce=_announce))
     except ContextenError as error:
         sys.stderr.write(f"{error.message} {error.hint or ''}\n")
         return 1
     return 0
 
 
-async def _serve_until_signalled(app: FastAPI, *, host: str, port: int) -> None:
+async def serve_until_signalled(app: FastAPI, *, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Serve the application until SIGTERM or SIGINT; `announce` is called with its base URL when it is ready.
+
+    Raises:
+        StackError: the address cannot be listened on.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with serve_app(app, host=host, port=port) as url:
-        _announce(url)
+        announce(url)
         await stop.wait()
 
 

@@ -24,6 +24,7 @@ from contexten.server.api import (
     prompt_conditions,
     prompt_templates,
     prompts,
+    refusals,
     repositories,
     runs,
     system,
@@ -32,8 +33,10 @@ from contexten.server.api import (
 )
 from contexten.server.auth import require_access
 from contexten.server.dashboard import views
+from contexten.server.gate import Gate
 from contexten.server.limits import LimitMiddleware, WatchMiddleware
 from contexten.server.problems import install_problem_handlers
+from contexten.server.shortcut import Shortcut
 from contexten_core.orchestrator import SystemOrchestrator
 
 _API = (
@@ -50,6 +53,7 @@ _API = (
     codebase_analyses,
     codebase_metadata,
     events,
+    refusals,
     runs,
     analytics,
     analytics_events,
@@ -75,6 +79,7 @@ def create_app(orchestrator: SystemOrchestrator, *, lifespan: Lifespan[FastAPI] 
     app.state.orchestrator = orchestrator
     app.state.settings = orchestrator.settings
     app.state.database = orchestrator.database
+    app.state.gate = Gate(orchestrator.settings, load=lambda: orchestrator.intake.load)
     app.state.metrics = metrics.Metrics(orchestrator.settings)
     install_problem_handlers(app)
     # The last one added is the first to see a request.
@@ -90,4 +95,5 @@ def create_app(orchestrator: SystemOrchestrator, *, lifespan: Lifespan[FastAPI] 
     app.include_router(views.router, dependencies=[Depends(require_access)])
     # Their aliases begin with names that anybody may have, and must not hide a route of the API.
     app.include_router(webhooks.router)
+    app.router.routes.insert(0, Shortcut(webhooks.router))
     return app

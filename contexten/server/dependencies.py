@@ -11,17 +11,18 @@ from contexten_core.orchestrator import SystemOrchestrator
 from contexten_core.settings import Settings
 
 
-def orchestrator_of(request: Request) -> SystemOrchestrator:
+# None of these is without `async`: FastAPI would send each request to a thread and back for it.
+async def orchestrator_of(request: Request) -> SystemOrchestrator:
     orchestrator: SystemOrchestrator = request.app.state.orchestrator
     return orchestrator
 
 
-def settings_of(request: Request) -> Settings:
+async def settings_of(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def database_of(request: Request) -> Database:
+async def database_of(request: Request) -> Database:
     database: Database = request.app.state.database
     return database
 

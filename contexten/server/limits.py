@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contexten.server.auth import AccessDeniedError
@@ -97,7 +97,9 @@ class LimitMiddleware:
     def __init__(self, app: ASGIApp, *, settings: Settings, exempt: Sequence[BaseRoute]) -> None:
         self.app = app
         self.settings = settings
-        self.exempt = exempt
+        given = [route for route in exempt if isinstance(route, Route)]
+        self._exempt_paths = frozenset(route.path for route in given if not route.param_convertors)
+        self._exempt_patterns = [route.path_regex for route in given if route.param_convertors]
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,9 +141,10 @@ class LimitMiddleware:
             await problem(error)(scope, receive, send)
 
     def _is_exempt(self, scope: Scope) -> bool:
-        if scope["path"].startswith("/api/"):
-            return False
-        return any(route.matches(scope)[0] is Match.FULL for route in self.exempt)
+        path: str = scope["path"]
+        if path in self._exempt_paths:
+            return True
+        return not path.startswith("/api/") and any(pattern.match(path) for pattern in self._exempt_patterns)
 
 
 def _complete(headers: MutableHeaders, status: int) -> None:

@@ -12,7 +12,14 @@ from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from contexten_core.errors import ConflictError, ContextenError, InvalidInputError, UnavailableError, is_transient
+from contexten_core.errors import (
+    ConflictError,
+    ContextenError,
+    InvalidInputError,
+    RateLimitedError,
+    UnavailableError,
+    is_transient,
+)
 from contexten_core.security.text import clean_json, shorten
 
 logger = logging.getLogger(__name__)
@@ -54,7 +61,11 @@ class RequestIdFilter(logging.Filter):
 def problem(error: ContextenError) -> JSONResponse:
     """Return the answer that an error becomes."""
     fields = error.fields if isinstance(error, InvalidInputError) else None
-    headers = {"WWW-Authenticate": "Bearer"} if error.code == "access_denied" else None
+    headers = {}
+    if error.code == "access_denied":
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RateLimitedError):
+        headers["Retry-After"] = str(error.retry_after)
     return _answer(error.status, error.code, error.message, hint=error.hint, fields=fields, headers=headers)
 
 

@@ -1,26 +1,45 @@
 """The web process."""
 
+import gc
+import logging
+import resource
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from contexten.server.http_protocol import guarded
 from contexten_core.errors import StackError
 from contexten_core.settings import Settings
 from deployments.readiness import report_ready
 
+logger = logging.getLogger(__name__)
+
 _BACKLOG = 2048
 _GRACE_SECONDS = 3
 _IDLE_SECONDS = 30
-_CONNECTIONS = 2_000
+_OTHER_FILES = 256
+_FEWEST_CONNECTIONS = 10
 
 
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self.settle()
             report_ready()
+
+    def settle(self) -> None:
+        """Do what is left to do once everything is there."""
+
+
+class _OwnProcess(_Server):
+    def settle(self) -> None:
+        # What is there now stays: looked through again and again, it would hold answers up for a tenth of a second.
+        gc.collect()
+        gc.freeze()
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -42,17 +61,24 @@ def listen(settings: Settings) -> socket.socket:
 
 def make_server(app: FastAPI, **options: Any) -> uvicorn.Server:
     """Return a server for the application; `options` are uvicorn's own and win over ours."""
+    return _Server(_configure(app, options))
+
+
+def _configure(app: FastAPI, options: Mapping[str, Any]) -> uvicorn.Config:
+    settings: Settings = app.state.settings
     ours: dict[str, Any] = {
+        "http": guarded(
+            most=_allow_connections(settings.webhook_connections), header_seconds=settings.webhook_header_seconds
+        ),
         "ws": "none",
         "access_log": False,
         "log_config": None,
         "server_header": False,
         "proxy_headers": False,
-        "limit_concurrency": _CONNECTIONS,
         "timeout_keep_alive": _IDLE_SECONDS,
         "timeout_graceful_shutdown": _GRACE_SECONDS,
     }
-    return _Server(uvicorn.Config(app, **(ours | options)))
+    return uvicorn.Config(app, **{**ours, **options})
 
 
 def serve_web(app: FastAPI, settings: Settings) -> None:
@@ -61,4 +87,18 @@ def serve_web(app: FastAPI, settings: Settings) -> None:
     Raises:
         StackError: the address is taken or not this machine's.
     """
-    make_server(app).run(sockets=[listen(settings)])
+    _OwnProcess(_configure(app, {})).run(sockets=[listen(settings)])
+
+
+def _allow_connections(wanted: int) -> int:
+    """Let this process have as many open files as that many connections need; return how many it can have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + wanted // 8 + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    granted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    possible = max((granted - _OTHER_FILES) * 8 // 9, _FEWEST_CONNECTIONS)
+    if possible < wanted:
+        logger.warning("%d connections at once, not %d: this account may open %d files", possible, wanted, hard)
+    return min(possible, wanted)

@@ -23,7 +23,7 @@ class Recorded:
 
 
 async def record_outcome(record: StepRecord, target: Target, choice: Choice, outcome: Outcome) -> Recorded:
-    """Store the outcome's figures, add it to the prompt's own, and put the final status in the outbox."""
+    """Store the outcome's figures, add it to the prompt's own, and report it on the event's commit."""
     async with record.runtime.database.transaction() as session:
         run = record.run
         await store.add(
@@ -62,5 +62,5 @@ async def record_outcome(record: StepRecord, target: Target, choice: Choice, out
             conclusion=outcome.conclusion,
             description=outcome.headline,
         )
-        is_new = await outbox_store.enqueue(session, **asdict(effect))
+        is_new = target.commit_status and await outbox_store.enqueue(session, **asdict(effect))
         return await record.complete(session, Recorded(is_new, effect.content["description"]))

@@ -5,8 +5,12 @@ import codecs
 from contexten_core.codebase.comments import comments
 from contexten_core.codebase.count import count_lines
 from contexten_core.codebase.facts import FileFacts, Note
-from contexten_core.codebase.languages import TEXT, language_by_path, language_by_shebang
-from contexten_core.codebase.parse import Parsed, parse
+from contexten_core.codebase.languages import language_of
+from contexten_core.codebase.parse import parse
+from contexten_core.codebase.python_reader import read_python
+from contexten_core.codebase.reader import Parsed
+from contexten_core.codebase.roles import says_generated
+from contexten_core.codebase.todos import todos_in, within
 
 MOST_PARSED_BYTES = 512 * 1024
 MOST_PARSING_SECONDS = 2.0
@@ -38,11 +42,13 @@ def analyse_file(
     text = _text(data)
     if b"\0" in text:
         return FileFacts(path=path, language=None, note=Note.BINARY.value)
-    language = language_by_path(path) or language_by_shebang(text) or TEXT
+    language = language_of(path, text)
     parsed = Parsed()
     if language.grammar is not None:
         if len(text) > most_parsed_bytes:
             parsed = Parsed(notes=(Note.TOO_LARGE,))
+        elif language.grammar == "python":
+            parsed = read_python(text=text, seconds=most_parsing_seconds, most_definitions=most_definitions)
         else:
             parsed = parse(
                 text=text,
@@ -50,8 +56,11 @@ def analyse_file(
                 seconds=most_parsing_seconds,
                 most_definitions=most_definitions,
             )
-    spans = comments(text=text, syntax=language.syntax) if parsed.comments is None else parsed.comments
-    counts = count_lines(text=text, comments=spans)
+    counts, todos = parsed.lines, parsed.todos
+    if counts is None or todos is None:
+        spans = tuple(comments(text=text, syntax=language.syntax)) if parsed.comments is None else parsed.comments
+        counts = count_lines(text=text, comments=spans)
+        todos = todos_in(text=text, is_comment=within(spans))
     return FileFacts(
         path=path,
         language=language.name,
@@ -61,6 +70,11 @@ def analyse_file(
         blank_lines=counts.blank,
         functions=parsed.functions,
         classes=parsed.classes,
+        imports=parsed.imports,
+        calls=parsed.calls,
+        todos=todos,
+        package=parsed.package,
+        is_generated=says_generated(text),
         note="; ".join(parsed.notes) or None,
     )
 

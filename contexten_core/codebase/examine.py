@@ -8,11 +8,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from contexten_core.codebase import store
-from contexten_core.codebase.collect import facts_of, readable_files, store_codebase
-from contexten_core.codebase.facts import ANALYSER_VERSION
+from contexten_core.codebase.keep import CommitName, examine_commit, store_commit
 from contexten_core.codebase.models import CodebaseModel, CodebaseStatus
-from contexten_core.codebase.summarise import summarise
-from contexten_core.db import utc_now
 from contexten_core.events.steps import StepRecord
 from contexten_core.execution.git import Mirror
 from contexten_core.projects.resolve import Target
@@ -58,7 +55,7 @@ async def examine(record: StepRecord, target: Target) -> CodebaseSummary:
         GitError: the commit cannot be had.
     """
     database = record.runtime.database
-    started_at, clock = utc_now(), monotonic()
+    clock = monotonic()
     mirror = open_mirror(record.runtime, target)
     await asyncio.to_thread(mirror.fetch, target.commit, target.ref)
     async with database.transaction() as session:
@@ -66,31 +63,20 @@ async def examine(record: StepRecord, target: Target) -> CodebaseSummary:
         if known is not None and known.status is CodebaseStatus.COMPLETED:
             (await record.model(session)).codebase_id = known.id
             return await record.complete(session, _summary(known, analysed=0, left_out=0, seconds=monotonic() - clock))
-    readable, left_out = await asyncio.to_thread(readable_files, mirror, target.commit)
-    async with database.reading() as session:
-        stored = await store.known_facts(
-            session, blob_ids={entry.blob_id for entry in readable}, analyser_version=ANALYSER_VERSION
-        )
-    files, new = await asyncio.to_thread(facts_of, mirror, readable, stored)
-    facts = summarise(files)
+    name = CommitName(
+        repository=target.repository,
+        url=mirror.url,
+        commit=target.commit,
+        branch=(target.ref or target.default_branch).removeprefix("refs/heads/"),
+        project_id=target.project_id,
+    )
+    examined = await examine_commit(database, mirror, name)
+    left_out = sum(entry.count for entry in examined.found.facts.left_out)
     async with database.transaction() as session:
-        await store.add_facts(session, facts=new, analyser_version=ANALYSER_VERSION)
-        row = await store_codebase(
-            session,
-            repository=target.repository,
-            url=mirror.url,
-            commit=target.commit,
-            branch=(target.ref or target.default_branch).removeprefix("refs/heads/"),
-            project_id=target.project_id,
-            facts=facts,
-            started_at=started_at,
-            seconds=monotonic() - clock,
-        )
+        row = await store_commit(session, examined)
         (await record.model(session)).codebase_id = row.id
-        return await record.complete(
-            session,
-            _summary(row, analysed=len(new), left_out=left_out, seconds=monotonic() - clock),
-        )
+        summary = _summary(row, analysed=examined.found.analysed, left_out=left_out, seconds=monotonic() - clock)
+        return await record.complete(session, summary)
 
 
 def _summary(row: CodebaseModel, *, analysed: int, left_out: int, seconds: float) -> CodebaseSummary:

@@ -1,11 +1,13 @@
 """What is known of a file and of a codebase, as plain values that survive JSON."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
-ANALYSER_VERSION = "1"
+ANALYSER_VERSION = "2"
 """Part of the key under which facts are kept: raise it with every change that gives any file other facts."""
 
 
@@ -21,20 +23,80 @@ class Note(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FunctionFact:
-    """A named function or method, and its first and last line, counted from 1; comments that end its body are in it."""
+    """A named function or method.
+
+    Attributes:
+        line: first line, counted from 1, decorators not included.
+        end_line: last line; comments that end its body are in it.
+        owner: qualified name of the class or function that it stands in, parts joined by "."; empty at the top.
+        is_method: whether it belongs to a class.
+        parameters: their names, in order, `self` and its like included.
+        signature: from its name to its return type, on one line, cut to 300 characters.
+        docstring: its documentation, cut to 500 characters; a doc comment in front of it counts.
+        decorators: decorators, annotations or attributes, without their mark, cut to 200 characters each.
+        complexity: cyclomatic, 1 for a function without a branch.
+        cognitive: cognitive complexity (G. Ann Campbell, SonarSource 2017).
+        nesting: how deep control structures stand in each other in it.
+        calls: distinct names that it calls, in order, the last part with what stands before it ("self.save").
+    """
 
     name: str
     line: int
     end_line: int
+    owner: str = ""
+    is_method: bool = False
+    parameters: tuple[str, ...] = ()
+    signature: str = ""
+    docstring: str | None = None
+    decorators: tuple[str, ...] = ()
+    complexity: int = 1
+    cognitive: int = 0
+    nesting: int = 0
+    calls: tuple[str, ...] = ()
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.owner}.{self.name}" if self.owner else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class ClassFact:
-    """A class or another type with a body of its own, and its first and last line, counted from 1."""
+    """A class or another type with a body of its own; fields as in FunctionFact, `bases` what it derives from."""
 
     name: str
     line: int
     end_line: int
+    owner: str = ""
+    bases: tuple[str, ...] = ()
+    signature: str = ""
+    docstring: str | None = None
+    decorators: tuple[str, ...] = ()
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.owner}.{self.name}" if self.owner else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFact:
+    """What a file takes from elsewhere, as written: `module` "..pkg.mod", "./shapes", "github.com/acme/x", "stdio.h".
+
+    Attributes:
+        names: what is taken from it, by their names there; empty when it is taken as a whole, "*" for everything.
+    """
+
+    module: str
+    line: int
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TodoFact:
+    """A TODO, FIXME, XXX or HACK in a comment, and the rest of its line, cut to 200 characters."""
+
+    marker: str
+    line: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +111,9 @@ class FileFacts:
         blank_lines: lines of white space, inside comments too.
         functions: in the order of the file; methods and nested functions are among them.
         classes: in the order of the file.
+        calls: distinct names called outside of all functions.
+        package: what the file says it belongs to: Go's and Java's package, PHP's and C#'s namespace.
+        is_generated: whether its first lines say that a program wrote it.
         note: what was left out (see Note), several joined by "; ", or None when nothing was.
     """
 
@@ -60,39 +125,47 @@ class FileFacts:
     blank_lines: int = 0
     functions: tuple[FunctionFact, ...] = ()
     classes: tuple[ClassFact, ...] = ()
+    imports: tuple[ImportFact, ...] = ()
+    calls: tuple[str, ...] = ()
+    todos: tuple[TodoFact, ...] = ()
+    package: str | None = None
+    is_generated: bool = False
     note: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the facts in JSON's types, definitions as [name, line, end line] since a large codebase has many."""
-        return {
-            "path": self.path,
-            "language": self.language,
-            "lines": self.lines,
-            "code_lines": self.code_lines,
-            "comment_lines": self.comment_lines,
-            "blank_lines": self.blank_lines,
-            "functions": [[fact.name, fact.line, fact.end_line] for fact in self.functions],
-            "classes": [[fact.name, fact.line, fact.end_line] for fact in self.classes],
-            "note": self.note,
-        }
+    def pack(self) -> bytes:
+        """Return the facts, the path excepted, as they are stored."""
+        values = [getattr(self, name) for name in _STORED]
+        rows = [[list(_values(fact)) for fact in value] if _is_facts(value) else value for value in values]
+        return zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), level=1)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the facts that `as_dict` of the same ANALYSER_VERSION wrote; anything else is a KeyError or TypeError.
+    def unpack(cls, packed: bytes, *, path: str) -> Self:
+        """Return the facts that `pack` of the same ANALYSER_VERSION wrote, for a file of that path."""
+        values = dict(zip(_STORED, json.loads(zlib.decompress(packed)), strict=True))
+        for name, fact in _FACTS.items():
+            values[name] = tuple(fact(*(_frozen(value) for value in row)) for row in values[name])
+        return cls(path=path, **{name: _frozen(value) for name, value in values.items()})
 
-        The path is the one they were written with; `dataclasses.replace(facts, path=...)` moves them to another.
-        """
-        return cls(
-            path=values["path"],
-            language=values["language"],
-            lines=values["lines"],
-            code_lines=values["code_lines"],
-            comment_lines=values["comment_lines"],
-            blank_lines=values["blank_lines"],
-            functions=tuple(FunctionFact(*fact) for fact in values["functions"]),
-            classes=tuple(ClassFact(*fact) for fact in values["classes"]),
-            note=values["note"],
-        )
+
+_STORED = tuple(field.name for field in fields(FileFacts) if field.name != "path")
+_FACTS: Mapping[str, type] = {
+    "functions": FunctionFact,
+    "classes": ClassFact,
+    "imports": ImportFact,
+    "todos": TodoFact,
+}
+
+
+def _values(fact: Any) -> Iterable[Any]:
+    return (getattr(fact, field.name) for field in fields(fact))
+
+
+def _is_facts(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and not isinstance(value[0], str)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

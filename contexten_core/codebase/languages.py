@@ -8,6 +8,12 @@ from contexten_core.codebase.comments import Syntax
 
 _SHEBANG = re.compile(rb"#!\s*(?:\S*/env(?:\s+-\S+|\s+\w+=\S*)*\s+)?(?:[^\s/]*/)*([a-zA-Z+]+)")
 _SHEBANG_BYTES = 256
+_CPP = re.compile(
+    rb"^[ \t]*(?:class[ \t]+\w|namespace\b|template[ \t]*<|using[ \t]+\w|(?:public|private|protected)[ \t]*:|virtual\b)"
+    rb"|\bstd::|^[ \t]*#[ \t]*include[ \t]*<[a-z_]+>|\b(?:constexpr|noexcept|static_cast|nullptr)\b",
+    re.MULTILINE,
+)
+_HEADER_BYTES = 1 << 16
 
 
 class LanguageKind(StrEnum):
@@ -49,6 +55,7 @@ _LISP = Syntax(line=(";",), block=(("#|", "|#"),), quotes=('"',))
 _MARKUP = Syntax(block=(("<!--", "-->"),))
 _ML = Syntax(block=(("(*", "*)"),), quotes=('"',))
 _NONE = Syntax()
+_PHP = Syntax(line=("//", "#"), block=(("/*", "*/"),), quotes=('"', "'"))
 _PERCENT = Syntax(line=("%",))
 
 TEXT = Language(
@@ -62,9 +69,11 @@ LANGUAGES = (
     Language("Assembly", Syntax(line=(";", "#", "//"), block=(("/*", "*/"),)), (".asm", ".s")),
     Language("Awk", _HASH, (".awk",), interpreters=("awk", "gawk")),
     Language("Batchfile", Syntax(line=("::", "rem ", "REM ", "@rem ", "@REM ")), (".bat", ".cmd")),
-    Language("C", _C, (".c", ".h")),
-    Language("C#", _C_TEXT, (".cs", ".csx")),
-    Language("C++", _C, (".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".inl", ".ipp")),
+    Language("C", _C, (".c", ".h"), grammar="c"),
+    Language("C#", _C_TEXT, (".cs", ".csx"), grammar="c_sharp"),
+    Language(
+        "C++", _C, (".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".h++", ".inl", ".ipp", ".tpp"), grammar="cpp"
+    ),
     Language("CMake", Syntax(line=("#",), block=(("#[[", "]]"),), quotes=('"',)), (".cmake",), ("cmakelists.txt",)),
     Language("CSS", _CSS, (".css",)),
     Language("CSV", _NONE, (".csv", ".tsv"), kind=LanguageKind.DATA),
@@ -130,7 +139,7 @@ LANGUAGES = (
     Language("OCaml", _ML, (".ml", ".mli")),
     Language("Objective-C", _C, (".m", ".mm")),
     # `#` starts comments in PHP as well, but far more often attributes.
-    Language("PHP", _C, (".php", ".phtml"), interpreters=("php",)),
+    Language("PHP", _PHP, (".php", ".phtml", ".php5", ".php7"), interpreters=("php",), grammar="php"),
     Language("Pascal", Syntax(line=("//",), block=(("{", "}"), ("(*", "*)")), quotes=("'",)), (".pas", ".dpr", ".lpr")),
     Language("Perl", Syntax(line=("#",), block=(("\n=", "\n=cut"),)), (".pl", ".pm", ".t"), interpreters=("perl",)),
     Language(
@@ -170,6 +179,7 @@ LANGUAGES = (
         (".sh", ".bash", ".zsh", ".ksh", ".bats"),
         (".bashrc", ".bash_profile", ".profile", ".zshrc", ".envrc"),
         ("sh", "bash", "dash", "ksh", "zsh"),
+        grammar="bash",
     ),
     Language("Solidity", _C, (".sol",)),
     Language("Starlark", _HASH_TEXT, (".bzl", ".bazel", ".star"), ("tiltfile",)),
@@ -218,6 +228,14 @@ def language_by_shebang(text: bytes) -> Language | None:
     """Tell the language of a script by the interpreter that its first line asks for, or None."""
     shebang = _SHEBANG.match(text[:_SHEBANG_BYTES].partition(b"\n")[0])
     return _BY_INTERPRETER.get(shebang[1].decode("ascii").lower()) if shebang else None
+
+
+def language_of(path: str, text: bytes) -> Language:
+    """Tell the language of a file by its name, else by its first line; a header of C may turn out to be one of C++."""
+    language = language_by_path(path) or language_by_shebang(text) or TEXT
+    if language.grammar == "c" and path.lower().endswith(".h") and _CPP.search(text[:_HEADER_BYTES]):
+        return _BY_EXTENSION[".hpp"]
+    return language
 
 
 def file_kind(path: str) -> str:

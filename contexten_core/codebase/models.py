@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contexten_core.db import BaseModel, EnumText
@@ -93,7 +93,18 @@ class FileFactsModel(BaseModel):
     blob_id: Mapped[str]
     file_kind: Mapped[str]
     analyzer_version: Mapped[str]
-    facts: Mapped[dict[str, Any]]
+    facts: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class CodebaseSnapshotModel(BaseModel):
+    """What the next commit's analysis starts from: the files of a commit by blob, its totals and its graphs, packed."""
+
+    __tablename__ = "codebase_snapshots"
+    __table_args__ = (UniqueConstraint("codebase_id"), Index(None, "created_at"))
+
+    analyzer_version: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    codebase_id: Mapped[UUID] = mapped_column(ForeignKey("codebases.id", ondelete="CASCADE"))
 
 
 class CodebaseMetadataModel(BaseModel):

@@ -2,18 +2,21 @@
 
 import asyncio
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from time import monotonic
-from typing import Any
+from typing import Any, overload
 from uuid import UUID
 
 from contexten_core.codebase import store
-from contexten_core.codebase.collect import facts_of, readable_files, store_codebase
+from contexten_core.codebase.commit import Call, CommitFacts, FactsKey, FileSummary, ModuleGraph, Symbol
 from contexten_core.codebase.examine import token_for
-from contexten_core.codebase.facts import ANALYSER_VERSION, ClassFact, CodebaseFacts, FileFacts, FunctionFact
-from contexten_core.codebase.summarise import summarise
-from contexten_core.db import Database, utc_now
+from contexten_core.codebase.facts import ClassFact, CodebaseFacts, FileFacts, FunctionFact
+from contexten_core.codebase.keep import CommitName, examine_commit, store_commit
+from contexten_core.codebase.record import RECORD_VERSION
+from contexten_core.codebase.whole import NO_COMMIT, Progress, newest_commit
+from contexten_core.db import Database
 from contexten_core.errors import InvalidInputError
 from contexten_core.execution.git import GitMirrors
 from contexten_core.projects import store as project_store
@@ -21,8 +24,49 @@ from contexten_core.projects.models import RepositoryProvider
 from contexten_core.settings import Settings
 
 LATEST = "latest"
+_FILES_UNPACKED = 1_000
 _FULL_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+class Files(Sequence[FileFacts]):
+    """The files of a commit, by path; their facts stay packed until one is looked at, since there may be many."""
+
+    def __init__(self, facts: CommitFacts, packed: Mapping[FactsKey, bytes]) -> None:
+        self._files = tuple(facts.files.values())
+        self._by_path = facts.files
+        self._packed = packed
+        self._unpacked = lru_cache(_FILES_UNPACKED)(self._unpack)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @overload
+    def __getitem__(self, index: int) -> FileFacts: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[FileFacts, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> FileFacts | tuple[FileFacts, ...]:
+        if isinstance(index, slice):
+            return tuple(self._unpacked(file) for file in self._files[index])
+        return self._unpacked(self._files[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Files) and self._files == other._files
+
+    def __hash__(self) -> int:
+        return hash(self._files)
+
+    def named(self, path: str) -> FileFacts:
+        """Return one file's facts. Raises KeyError when there is no such file."""
+        return self._unpacked(self._by_path[path])
+
+    def _unpack(self, file: FileSummary) -> FileFacts:
+        packed = self._packed.get((file.blob_id, file.kind))
+        if packed is not None:
+            return FileFacts.unpack(packed, path=file.path)
+        return FileFacts(path=file.path, language=file.language, lines=file.lines, note=file.note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +78,18 @@ class Codebase:
         name: as it was asked for.
         url: where it came from.
         commit: the full id of the commit.
-        files: what each file holds.
+        files: what each file holds, by path.
         facts: the totals.
+        commit_facts: everything else: modules, calls, entry points, maintainability.
     """
 
     id: UUID
     name: str
     url: str
     commit: str
-    files: tuple[FileFacts, ...]
+    files: Files
     facts: CodebaseFacts
+    commit_facts: CommitFacts
 
     @property
     def functions(self) -> list[FunctionFact]:
@@ -62,12 +108,31 @@ class Codebase:
     def primary_language(self) -> str | None:
         return self.facts.primary_language
 
+    @property
+    def modules(self) -> ModuleGraph:
+        return self.commit_facts.modules
+
     def file(self, path: str) -> FileFacts:
         """Return one file's facts. Raises KeyError when the commit has no such file."""
-        for found in self.files:
-            if found.path == path:
-                return found
-        raise KeyError(f"{self.name} has no file {path} at {self.commit[:10]}")
+        if path not in self.commit_facts.files:
+            raise KeyError(f"{self.name} has no file {path} at {self.commit[:10]}")
+        return self.files.named(path)
+
+    def imports_of(self, path: str) -> tuple[str, ...]:
+        """Return the files of the repository that a file imports."""
+        return self.commit_facts.imports_of(path)
+
+    def importers_of(self, path: str) -> tuple[str, ...]:
+        """Return the files that import a file."""
+        return self.commit_facts.importers_of(path)
+
+    def callers_of(self, name: str, path: str | None = None) -> tuple[Call, ...]:
+        """Return the calls that may reach a function or class, surest first; with `path` only the one defined there."""
+        return self.commit_facts.callers_of(name, path)
+
+    def search(self, text: str, limit: int = 20) -> tuple[Symbol, ...]:
+        """Find functions and classes by a part of their name, case ignored."""
+        return self.commit_facts.search(text, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +143,13 @@ class _Source:
 
 
 async def parse_repository(
-    database: Database, settings: Settings, mirrors: GitMirrors, *, name: str, commit: str | None
+    database: Database,
+    settings: Settings,
+    mirrors: GitMirrors,
+    *,
+    name: str,
+    commit: str | None,
+    progress: Progress | None = None,
 ) -> Codebase:
     """Fetch one commit of a repository, learn what is in it, and store that.
 
@@ -87,39 +158,29 @@ async def parse_repository(
         commit: a full commit id, the name of a branch or tag, or `latest` (as None) for the default branch's newest.
 
     Raises:
-        GitError: the repository or the commit cannot be had.
+        GitError: the repository or the commit cannot be had; an empty repository is no error, it has no files.
         InvalidInputError: the name is neither.
     """
-    started_at, clock = utc_now(), monotonic()
     source = await _find(database, name)
     mirror = mirrors.open(source.clone_url, token_for(settings, source.clone_url), allow_local=source.allow_local)
     wanted = "HEAD" if commit in (None, LATEST) else str(commit)
     if _COMMIT.fullmatch(wanted):
         sha, ref = wanted, None
     else:
-        sha, ref = await asyncio.to_thread(mirror.head, wanted), wanted
-    await asyncio.to_thread(mirror.fetch, sha, ref)
-    readable, _ = await asyncio.to_thread(readable_files, mirror, sha)
-    async with database.reading() as session:
-        stored = await store.known_facts(
-            session, blob_ids={entry.blob_id for entry in readable}, analyser_version=ANALYSER_VERSION
-        )
-    files, new = await asyncio.to_thread(facts_of, mirror, readable, stored)
-    facts = summarise(files)
+        sha, ref = await asyncio.to_thread(newest_commit, mirror, wanted), wanted
+    if sha != NO_COMMIT or ref is None:
+        await asyncio.to_thread(mirror.fetch, sha, ref)
+    commit_name = CommitName(repository=name, url=mirror.url, commit=sha, branch=wanted, project_id=source.project_id)
+    examined = await examine_commit(database, mirror, commit_name, progress=progress)
+    facts = examined.found.facts
     async with database.transaction() as session:
-        await store.add_facts(session, facts=new, analyser_version=ANALYSER_VERSION)
-        row = await store_codebase(
-            session,
-            repository=name,
-            url=mirror.url,
-            commit=sha,
-            branch=wanted,
-            project_id=source.project_id,
-            facts=facts,
-            started_at=started_at,
-            seconds=monotonic() - clock,
-        )
-        return Codebase(row.id, name, mirror.url, sha, tuple(files), facts)
+        row = await store_commit(session, examined)
+    keys = {(file.blob_id, file.kind) for file in facts.files.values()}
+    async with database.reading() as session:
+        packed = await store.known_records(session, keys, version=RECORD_VERSION)
+    return Codebase(
+        row.id, name, mirror.url, sha, Files(facts, {**packed, **examined.found.unkept}), facts.totals, facts
+    )
 
 
 async def _find(database: Database, name: str) -> _Source:

@@ -1,24 +1,39 @@
 """All SQL about codebases and the facts of their files."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import Table, delete, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contexten_core.codebase.commit import FactsKey
 from contexten_core.codebase.models import (
     CodebaseAnalysisModel,
     CodebaseMetadataModel,
     CodebaseModel,
+    CodebaseSnapshotModel,
     CodebaseStatus,
     FileFactsModel,
 )
+from contexten_core.db import BaseModel
 from contexten_core.db.insert import insert_once
 from contexten_core.db.paging import Page, page
 
-FactsKey = tuple[str, str]
+SNAPSHOTS_KEPT = 20
+"""Of each repository; the oldest make room."""
+
+_SNAPSHOTS_LOOKED_AT = 50
 _QUERY_BATCH = 500
+
+
+class SnapshotHead(NamedTuple):
+    """A snapshot without its content."""
+
+    id: UUID
+    codebase_id: UUID
+    commit: str
 
 
 async def codebase(session: AsyncSession, *, repository_url: str, commit: str) -> CodebaseModel | None:
@@ -55,36 +70,76 @@ async def ensure_codebase(
     return (await session.execute(statement)).scalar_one()
 
 
-async def known_facts(
-    session: AsyncSession, *, blob_ids: Collection[str], analyser_version: str
-) -> dict[FactsKey, dict[str, Any]]:
-    """Return the stored facts of these contents, by (blob id, kind of file)."""
-    ids, found = list(blob_ids), {}
+async def known_records(session: AsyncSession, keys: Collection[FactsKey], *, version: str) -> dict[FactsKey, bytes]:
+    """Return the stored records of these contents, packed."""
+    ids, found = list(dict.fromkeys(blob_id for blob_id, _ in keys)), {}
     for start in range(0, len(ids), _QUERY_BATCH):
         statement = select(FileFactsModel.blob_id, FileFactsModel.file_kind, FileFactsModel.facts).where(
-            FileFactsModel.blob_id.in_(ids[start : start + _QUERY_BATCH]),
-            FileFactsModel.analyzer_version == analyser_version,
+            FileFactsModel.blob_id.in_(ids[start : start + _QUERY_BATCH]), FileFactsModel.analyzer_version == version
         )
-        for blob_id, kind, facts in await session.execute(statement):
-            found[blob_id, kind] = facts
+        for blob_id, kind, record in await session.execute(statement):
+            if (blob_id, kind) in keys:
+                found[blob_id, kind] = record
     return found
 
 
-async def add_facts(session: AsyncSession, *, facts: Mapping[FactsKey, dict[str, Any]], analyser_version: str) -> None:
-    for (blob_id, kind), values in facts.items():
-        await insert_once(
-            session,
-            FileFactsModel,
-            {
-                "id": uuid4(),
-                "name": blob_id,
-                "blob_id": blob_id,
-                "file_kind": kind,
-                "analyzer_version": analyser_version,
-                "facts": values,
-            },
-            unique=("blob_id", "file_kind", "analyzer_version"),
+async def add_records(session: AsyncSession, records: Mapping[FactsKey, bytes], *, version: str) -> None:
+    """Store packed records; those of contents that are known stay as they are."""
+    rows = [
+        {
+            "id": uuid4(),
+            "name": blob_id,
+            "blob_id": blob_id,
+            "file_kind": kind,
+            "analyzer_version": version,
+            "facts": record,
+        }
+        # In one order, or two analyses of the same contents could wait for each other.
+        for (blob_id, kind), record in sorted(records.items())
+    ]
+    await _add_once(session, FileFactsModel, rows, unique=("blob_id", "file_kind", "analyzer_version"))
+
+
+async def snapshot_heads(session: AsyncSession, *, repository_url: str, version: str) -> list[SnapshotHead]:
+    """Return whose snapshots are stored of a repository, newest first."""
+    statement = (
+        select(CodebaseSnapshotModel.id, CodebaseSnapshotModel.codebase_id, CodebaseModel.commit_sha)
+        .join(CodebaseModel, CodebaseModel.id == CodebaseSnapshotModel.codebase_id)
+        .where(CodebaseModel.repository_url == repository_url, CodebaseSnapshotModel.analyzer_version == version)
+        .order_by(CodebaseSnapshotModel.created_at.desc(), CodebaseSnapshotModel.id)
+        .limit(_SNAPSHOTS_LOOKED_AT)
+    )
+    return [SnapshotHead(*row) for row in await session.execute(statement)]
+
+
+async def snapshot_content(session: AsyncSession, snapshot_id: UUID) -> bytes | None:
+    statement = select(CodebaseSnapshotModel.content).where(CodebaseSnapshotModel.id == snapshot_id)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def snapshot_of(session: AsyncSession, codebase_id: UUID, *, version: str) -> bytes | None:
+    """Return a codebase's snapshot."""
+    statement = select(CodebaseSnapshotModel.content).where(
+        CodebaseSnapshotModel.codebase_id == codebase_id, CodebaseSnapshotModel.analyzer_version == version
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def put_snapshot(
+    session: AsyncSession, *, codebase_id: UUID, name: str, content: bytes, version: str, stale: Collection[UUID]
+) -> None:
+    """Store a codebase's snapshot in place of the one that it has, and remove those that are too old."""
+    await session.execute(
+        delete(CodebaseSnapshotModel).where(
+            or_(CodebaseSnapshotModel.codebase_id == codebase_id, CodebaseSnapshotModel.id.in_(stale))
         )
+    )
+    session.add(CodebaseSnapshotModel(name=name, analyzer_version=version, content=content, codebase_id=codebase_id))
+
+
+async def add_elements(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store elements of code; those whose id is there already stay as they are."""
+    await _add_once(session, CodebaseMetadataModel, rows, unique=("id",))
 
 
 async def get_codebase(session: AsyncSession, codebase_id: UUID, *, lock: bool = False) -> CodebaseModel | None:
@@ -141,3 +196,13 @@ async def page_metadata(
     filters = {column: value for column, value in wanted.items() if value is not None}
     statement = select(CodebaseMetadataModel).filter_by(**filters)
     return await page(session, CodebaseMetadataModel, statement, limit=limit, cursor=cursor)
+
+
+async def _add_once(
+    session: AsyncSession, model: type[BaseModel], rows: Sequence[Mapping[str, Any]], *, unique: Sequence[str]
+) -> None:
+    """Insert many rows unless they are there: one prepared statement, twice as fast as one with all the values."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(cast(Table, model.__table__)).on_conflict_do_nothing(index_elements=list(unique))
+    for start in range(0, len(rows), _QUERY_BATCH):
+        await session.execute(statement, list(rows[start : start + _QUERY_BATCH]))

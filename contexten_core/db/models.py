@@ -12,6 +12,7 @@ from contexten_core.codebase.models import (
     CodebaseAnalysisModel,
     CodebaseMetadataModel,
     CodebaseModel,
+    CodebaseSnapshotModel,
     CodebaseStatus,
     FileFactsModel,
 )
@@ -25,6 +26,8 @@ from contexten_core.events.models import (
     EventProvider,
     EventStatus,
     OutboxModel,
+    RedeliveryModel,
+    RefusalModel,
     RunModel,
 )
 from contexten_core.learning.models import (
@@ -72,6 +75,7 @@ __all__ = [
     "CodebaseAnalysisModel",
     "CodebaseMetadataModel",
     "CodebaseModel",
+    "CodebaseSnapshotModel",
     "CodebaseStatus",
     "ConditionOperator",
     "ErrorCountModel",
@@ -100,6 +104,8 @@ __all__ = [
     "PromptStatus",
     "PromptTemplateModel",
     "PromptType",
+    "RedeliveryModel",
+    "RefusalModel",
     "RepositoryModel",
     "RepositoryProvider",
     "RunModel",

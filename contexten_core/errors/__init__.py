@@ -1,6 +1,7 @@
 """Every error a user can meet, with what happened, to what, and what to do about it."""
 
 from contexten_core.errors.base import (
+    AddressNotAllowedError,
     ConfigurationError,
     ConflictError,
     ContextenError,
@@ -16,6 +17,7 @@ from contexten_core.errors.base import (
     OutboundError,
     OverloadedError,
     PayloadTooLargeError,
+    RateLimitedError,
     SignatureError,
     StackError,
     TransitionError,
@@ -28,6 +30,7 @@ from contexten_core.errors.kinds import ErrorCategory, ErrorSeverity
 from contexten_core.errors.transience import is_transient
 
 __all__ = [
+    "AddressNotAllowedError",
     "ConfigurationError",
     "ConflictError",
     "ContextenError",
@@ -45,6 +48,7 @@ __all__ = [
     "OutboundError",
     "OverloadedError",
     "PayloadTooLargeError",
+    "RateLimitedError",
     "RecoverableError",
     "SignatureError",
     "StackError",

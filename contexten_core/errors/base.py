@@ -1,6 +1,7 @@
 """The exception tree.
 
 ContextenError
+├── AddressNotAllowedError  a delivery from where its provider does not deliver
 ├── BackupError             a backup that cannot be read or written (in contexten_core.db.archive)
 ├── ConfigurationError      a setting is missing or wrong
 ├── ConflictError           what is asked for contradicts what is there
@@ -17,6 +18,7 @@ ContextenError
 ├── OutboundError           a call to GitHub, Linear or Slack failed
 ├── OverloadedError         more at once than MAX_CONCURRENT_OPERATIONS
 ├── PayloadTooLargeError    a body over the limit
+├── RateLimitedError        more from one address than it may send
 ├── SignatureError          a delivery that its sender did not sign, or not with a secret we know
 ├── StackError              a part of the embedded stack would not start or stop
 ├── SystemError             what a user's own code raises, with category and severity
@@ -50,6 +52,11 @@ class ContextenError(Exception):
 
     def as_dict(self) -> dict[str, str | bool | None]:
         return {"code": self.code, "message": self.message, "hint": self.hint, "transient": self.transient}
+
+
+class AddressNotAllowedError(ContextenError):
+    code = "address_not_allowed"
+    status = 403
 
 
 class ConfigurationError(ContextenError):
@@ -151,6 +158,21 @@ class OutboundError(ContextenError):
 class PayloadTooLargeError(ContextenError):
     code = "payload_too_large"
     status = 413
+
+
+class RateLimitedError(ContextenError):
+    """Somebody sends more than they may.
+
+    Attributes:
+        retry_after: seconds after which they may send again.
+    """
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, transient=True)
+        self.retry_after = retry_after
 
 
 class SignatureError(ContextenError):

@@ -153,6 +153,7 @@ def _slack(error: Any, context: Context) -> Verdict:
 _BY_TYPE: Mapping[type, Rule] = {
     classified.SystemError: _by_itself,
     base.ContextenError: _by_cause,
+    base.AddressNotAllowedError: kinds.SECURITY,
     base.ConfigurationError: kinds.BUG,
     base.ConflictError: _as_it_says(kinds.USER_INPUT),
     base.ExecutionError: _as_it_says(kinds.UNKNOWN),
@@ -166,6 +167,7 @@ _BY_TYPE: Mapping[type, Rule] = {
     base.OutboundError: _call_that_failed,
     base.OverloadedError: kinds.OVERLOADED,
     base.PayloadTooLargeError: kinds.USER_INPUT,
+    base.RateLimitedError: kinds.OVERLOADED,
     base.SignatureError: kinds.SECURITY,
     base.StackError: _as_it_says(kinds.MACHINE),
     base.UnknownFlowError: kinds.USER_INPUT,

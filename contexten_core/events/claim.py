@@ -10,8 +10,9 @@ from contexten_core.db import Database
 from contexten_core.errors import ConflictError, NotFoundError, UnavailableError
 from contexten_core.events import run_store, store
 from contexten_core.events.models import EventModel, EventStatus, RunModel, RunStatus
-from contexten_core.events.normalise import NormalisedEvent
+from contexten_core.events.normalise import NOBODY, NormalisedEvent, Own
 from contexten_core.events.normalise_any import normalise
+from contexten_core.events.receive_deployment import SOURCE_HEADER
 from contexten_core.runtime import Runtime
 
 
@@ -86,7 +87,7 @@ async def attach_flow_run(session: AsyncSession, *, run_id: UUID, flow_run_id: U
 
 
 async def replay_event(database: Database, event_id: UUID) -> None:
-    """Have an event that has ended handled again, as a new run.
+    """Have an event that has ended handled again, as a new run. One that was parked is read again from its bytes.
 
     Raises:
         NotFoundError: no such event.
@@ -104,7 +105,7 @@ async def replay_event(database: Database, event_id: UUID) -> None:
         _must_be_for_a_flow(event)
         event.status = EventStatus.PENDING
         event.available_at = await database.now(session)
-        event.reason = event.error_message = event.error_details = None
+        event.parked_at = event.reason = event.error_message = event.error_details = None
 
 
 async def _take(session: AsyncSession, runtime: Runtime, event: EventModel, now: datetime) -> RunRef:
@@ -135,8 +136,10 @@ def _must_be_for_a_flow(event: EventModel) -> None:
         raise ConflictError(f"event {event.id} did not come from outside, so no flow handles it")
 
 
-def normalised(event: EventModel) -> NormalisedEvent:
-    return normalise(event.provider, event.event_type, event.payload)
+def normalised(event: EventModel, *, own: Own = NOBODY) -> NormalisedEvent:
+    """Return what a stored event says."""
+    source = (event.headers or {}).get(SOURCE_HEADER)
+    return normalise(event.provider, event.event_type, event.payload, source=source, own=own)
 
 
 def _reference(run: RunModel, event: EventModel) -> RunRef:

@@ -155,6 +155,7 @@ def event_line(event: EventModel) -> dict[str, Any]:
         "processed_at": event.processed_at.isoformat() if event.processed_at else None,
         "retry_count": event.retry_count,
         "error_message": event.error_message,
+        "parked_at": event.parked_at.isoformat() if event.parked_at else None,
     }
 
 

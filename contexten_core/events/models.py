@@ -86,6 +86,7 @@ class EventModel(BaseModel):
         Index(None, "lease_owner"),
         Index(None, "project_id"),
         Index(None, "task_id"),
+        Index(None, "parked_at"),
     )
 
     external_id: Mapped[str | None]
@@ -112,6 +113,7 @@ class EventModel(BaseModel):
     subject: Mapped[str | None]
     reason: Mapped[str | None]
     available_at: Mapped[datetime]
+    parked_at: Mapped[datetime | None]
     lease_owner: Mapped[str | None]
     lease_epoch: Mapped[int] = mapped_column(default=0)
     lease_expires_at: Mapped[datetime | None]
@@ -126,7 +128,7 @@ class EventPayloadModel(BaseModel):
     """The bytes as they came, which the signature covers."""
 
     __tablename__ = "event_payloads"
-    __table_args__ = (Index(None, "event_id"),)
+    __table_args__ = (Index(None, "event_id"), Index(None, "created_at"))
 
     payload_type: Mapped[str]
     content_type: Mapped[str]
@@ -137,6 +139,41 @@ class EventPayloadModel(BaseModel):
     is_processed: Mapped[bool] = mapped_column(default=False)
     processing_notes: Mapped[str | None]
     event_id: Mapped[UUID] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+
+
+class RefusalModel(BaseModel):
+    """How often, in one hour, an address was refused a delivery for the same reason, and what the last one was like."""
+
+    __tablename__ = "refusals"
+    __table_args__ = (
+        UniqueConstraint("hour", "provider", "code", "address"),
+        Index(None, "last_seen_at"),
+        Index(None, "created_at"),
+    )
+
+    provider: Mapped[str]
+    code: Mapped[str]
+    address: Mapped[str]
+    hour: Mapped[datetime]
+    count: Mapped[int] = mapped_column(default=0)
+    reason: Mapped[str]
+    headers: Mapped[dict[str, Any] | None]
+    last_seen_at: Mapped[datetime]
+
+
+class RedeliveryModel(BaseModel):
+    """A delivery that GitHub could not hand over, and that it was asked to send again."""
+
+    __tablename__ = "redeliveries"
+    __table_args__ = (UniqueConstraint("hook", "external_id"), Index(None, "created_at"))
+
+    hook: Mapped[str]
+    external_id: Mapped[str]
+    event_type: Mapped[str]
+    delivered_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    requested_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
 
 
 class RunModel(BaseModel):

@@ -47,6 +47,13 @@ async def newest_failing(session: AsyncSession, *, limit: int) -> Sequence[RunMo
     return (await session.execute(statement)).scalars().all()
 
 
+async def commits_concluded(session: AsyncSession, conclusion: Conclusion, *, limit: int) -> set[str]:
+    """Return the commits of the newest runs that found this; a commit's id tells of which repository it is."""
+    statement = select(RunModel.commit_sha).where(RunModel.conclusion == conclusion)
+    statement = statement.order_by(RunModel.created_at.desc(), RunModel.id).limit(limit)
+    return {commit for commit in (await session.execute(statement)).scalars() if commit is not None}
+
+
 async def count_by_outcome(session: AsyncSession) -> list[tuple[RunStatus, Conclusion | None, int]]:
     statement = select(RunModel.status, RunModel.conclusion, func.count())
     rows = await session.execute(statement.group_by(RunModel.status, RunModel.conclusion))

@@ -180,6 +180,20 @@ class GitProcess:
         while (record := self.read_record(terminator)) is not None:
             yield record
 
+    def beginnings(self, terminator: bytes, *, keep: int) -> Iterator[bytes]:
+        """Yield the first `keep` bytes of each record, however long it is; one at the end may lack its terminator."""
+        start, is_within = b"", False
+        while self._buffer or self._fill():
+            end = self._buffer.find(terminator)
+            piece = self._buffer if end < 0 else self._buffer[:end]
+            start, is_within = start + bytes(piece[: keep - len(start)]), True
+            del self._buffer[: len(self._buffer) if end < 0 else end + 1]
+            if end >= 0:
+                yield start
+                start, is_within = b"", False
+        if is_within:
+            yield start
+
     def finish(self) -> None:
         """Wait for git's end, ignoring what output is left.
 

@@ -81,7 +81,10 @@ class ProjectConfigModel(BaseModel):
     """One setting of a project, such as (`github`, `api_url`) or (`git`, `allow_local`)."""
 
     __tablename__ = "project_configs"
-    __table_args__ = (UniqueConstraint("project_id", "config_type", "config_key", "environment"),)
+    __table_args__ = (
+        UniqueConstraint("project_id", "config_type", "config_key", "environment"),
+        Index(None, "config_type", "config_key"),
+    )
 
     config_type: Mapped[str]
     config_key: Mapped[str]

@@ -123,6 +123,34 @@ async def config(
     }
 
 
+async def projects_with(
+    session: AsyncSession, *, config_type: str, key: str, value: str, environment: str | None = None
+) -> list[ProjectModel]:
+    """Return the projects whose active setting is this text, or a list that has it, without regard to case.
+
+    What is set for this environment stands over what is set for all. Encrypted settings lead nowhere.
+    """
+    statement = select(ProjectConfigModel.project_id, ProjectConfigModel.config_value).where(
+        ProjectConfigModel.config_type == config_type,
+        ProjectConfigModel.config_key == key,
+        ProjectConfigModel.is_active,
+        ~ProjectConfigModel.is_encrypted,
+        or_(ProjectConfigModel.environment.is_(None), ProjectConfigModel.environment == environment),
+    )
+    order = (ProjectConfigModel.environment.is_not(None), ProjectConfigModel.created_at)
+    settings = {row.project_id: row.config_value for row in await session.execute(statement.order_by(*order))}
+    wanted = value.lower()
+    found = [project_id for project_id, given in settings.items() if wanted in _lowered(given)]
+    if not found:
+        return []
+    projects = select(ProjectModel).where(ProjectModel.id.in_(found)).order_by(ProjectModel.slug)
+    return list((await session.execute(projects)).scalars())
+
+
+def _lowered(given: Any) -> list[str]:
+    return [one.lower() for one in (given if isinstance(given, list) else [given]) if isinstance(one, str)]
+
+
 async def set_config(
     session: AsyncSession,
     *,

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contexten_core.events import outbox_store
 from contexten_core.events.finish import Ignored
 from contexten_core.events.normalise import NormalisedEvent
+from contexten_core.events.normalise_known import unknown
 from contexten_core.events.steps import StepRecord
 from contexten_core.integrations.statuses import pending_status
 from contexten_core.projects.resolve import Target
@@ -55,7 +56,7 @@ class Explanation:
 
 
 async def select(record: StepRecord, event: NormalisedEvent, target: Target) -> Choice | Ignored:
-    """Select the prompt for an event, store the explanation on the run, and announce the choice as a pending status."""
+    """Select the prompt for an event, store the explanation on the run, and announce the choice on its commit."""
     async with record.runtime.database.transaction() as session:
         prompts = await store.active(session)
         winner, explanation = choose(prompts, known_fields(event, target))
@@ -75,7 +76,8 @@ async def select(record: StepRecord, event: NormalisedEvent, target: Target) -> 
             task_type=winner.task_type,
             task_priority=winner.task_priority,
         )
-        await _announce(session, record, target, choice)
+        if target.commit_status:
+            await _announce(session, record, target, choice)
         return await record.complete(session, choice)
 
 
@@ -87,7 +89,7 @@ async def _announce(session: AsyncSession, record: StepRecord, target: Target, c
 def known_fields(event: NormalisedEvent, target: Target) -> dict[str, Any]:
     """Return what conditions can ask about: `event.*`, `project.*` and `repository.*`."""
     return {
-        "event": {"provider": "github", **asdict(event)},
+        "event": asdict(event),
         "project": {"slug": target.project_slug, "name": target.project_name},
         "repository": {"full_name": target.repository, "default_branch": target.default_branch},
     }
@@ -118,4 +120,6 @@ def _no_match(candidates: Sequence[Candidate], fields: Mapping[str, Any]) -> str
         return "there is no active prompt"
     event = fields["event"]
     what = f"{event['type']} {event['action']}" if event["action"] else event["type"]
-    return f"none of {len(candidates)} active prompts applies to {what} of {fields['project']['slug']}"
+    reason = f"none of {len(candidates)} active prompts applies to {what} of {fields['project']['slug']}"
+    new = unknown(event["provider"], event["type"], event["action"])
+    return f"{reason}; {new}" if new else reason

@@ -3,10 +3,13 @@
 GitHub: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 Slack: https://docs.slack.dev/authentication/verifying-requests-from-slack
 Linear: https://linear.app/developers/webhooks#securing-webhooks
+
+Header names are lower-case. Every secret is tried, in constant time; an empty one verifies nothing.
 """
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -24,6 +27,7 @@ SLACK_TOLERANCE = timedelta(seconds=300)
 LINEAR_TOLERANCE = timedelta(seconds=60)
 
 _LONGEST_TIMESTAMP = 11
+_LONGEST_TIME = 40
 
 
 class Verdict(StrEnum):
@@ -35,15 +39,25 @@ class Verdict(StrEnum):
     STALE = "stale"
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A verdict, and which of the secrets it was reached with, by their places among those that were given."""
+
+    verdict: Verdict
+    matched: tuple[int, ...] = ()
+
+
 def verify_github(*, headers: Mapping[str, str], body: bytes, secrets: Iterable[bytes]) -> Verdict:
     """Compare `X-Hub-Signature-256` with the HMAC-SHA256 of the raw body under each live secret.
 
-    The older SHA-1 header is not looked at. Header names are lower-case. Every secret is tried, in constant time.
+    The older SHA-1 header is not looked at.
     """
-    given = headers.get(GITHUB_SIGNATURE_HEADER)
-    if not given:
-        return Verdict.UNSIGNED
-    return Verdict.VALID if _is_signed(given, "sha256=", body, secrets) else Verdict.MISMATCH
+    return prove_github(headers=headers, body=body, secrets=secrets).verdict
+
+
+def prove_github(*, headers: Mapping[str, str], body: bytes, secrets: Iterable[bytes]) -> Proof:
+    """Do the same as `verify_github`, and tell which secrets matched."""
+    return prove_hmac(headers.get(GITHUB_SIGNATURE_HEADER), prefix="sha256=", signed=body, secrets=secrets)
 
 
 def verify_slack(*, headers: Mapping[str, str], body: bytes, secrets: Iterable[bytes], now: datetime) -> Verdict:
@@ -51,37 +65,58 @@ def verify_slack(*, headers: Mapping[str, str], body: bytes, secrets: Iterable[b
 
     The timestamp, in seconds, is that of `X-Slack-Request-Timestamp`, and may differ from `now` by 300 s either way.
     """
-    given, timestamp = headers.get(SLACK_SIGNATURE_HEADER), headers.get(SLACK_TIMESTAMP_HEADER)
-    if not given or not timestamp:
+    timestamp = headers.get(SLACK_TIMESTAMP_HEADER)
+    if not timestamp:
         return Verdict.UNSIGNED
     signed = b"v0:" + timestamp.encode("utf-8", "replace") + b":" + body
-    if not _is_signed(given, "v0=", signed, secrets):
-        return Verdict.MISMATCH
-    is_number = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _LONGEST_TIMESTAMP
-    is_fresh = is_number and abs(now.timestamp() - int(timestamp)) <= SLACK_TOLERANCE.total_seconds()
+    proof = prove_hmac(headers.get(SLACK_SIGNATURE_HEADER), prefix="v0=", signed=signed, secrets=secrets)
+    if proof.verdict is Verdict.VALID and not is_near(timestamp, now, SLACK_TOLERANCE):
+        return Verdict.STALE
+    return proof.verdict
+
+
+def verify_linear(
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Iterable[bytes],
+    now: datetime,
+    oldest: timedelta = LINEAR_TOLERANCE,
+) -> Verdict:
+    """Compare `Linear-Signature` with the HMAC-SHA256 of the raw body under each live secret.
+
+    The time is taken from the signed body; it may be 60 s ahead of `now`, and as old as `oldest`.
+    """
+    verdict = signed_by_linear(headers=headers, body=body, secrets=secrets)
+    if verdict is not Verdict.VALID:
+        return verdict
+    try:
+        payload = parse_object(body)
+    except MalformedPayloadError:
+        return Verdict.STALE
+    return linear_freshness(payload, now=now, oldest=oldest)
+
+
+def signed_by_linear(*, headers: Mapping[str, str], body: bytes, secrets: Iterable[bytes]) -> Verdict:
+    """Look at the signature only, whenever it was made."""
+    return prove_hmac(headers.get(LINEAR_SIGNATURE_HEADER), prefix="", signed=body, secrets=secrets).verdict
+
+
+def linear_freshness(payload: Mapping[str, Any], *, now: datetime, oldest: timedelta = LINEAR_TOLERANCE) -> Verdict:
+    """Look at the time only: `valid` or `stale`."""
+    sent_at = linear_sent_at(payload)
+    is_fresh = sent_at is not None and -LINEAR_TOLERANCE <= now - sent_at <= oldest
     return Verdict.VALID if is_fresh else Verdict.STALE
 
 
-def verify_linear(*, headers: Mapping[str, str], body: bytes, secrets: Iterable[bytes], now: datetime) -> Verdict:
-    """Compare `Linear-Signature` with the HMAC-SHA256 of the raw body under each live secret.
-
-    The time is taken from the signed body (`webhookTimestamp`), and may differ from `now` by 60 s either way.
-    """
-    given = headers.get(LINEAR_SIGNATURE_HEADER)
-    if not given:
-        return Verdict.UNSIGNED
-    if not _is_signed(given, "", body, secrets):
-        return Verdict.MISMATCH
-    try:
-        sent_at = linear_sent_at(parse_object(body))
-    except MalformedPayloadError:
-        sent_at = None
-    return Verdict.VALID if sent_at and abs(now - sent_at) <= LINEAR_TOLERANCE else Verdict.STALE
-
-
 def linear_sent_at(payload: Mapping[str, Any]) -> datetime | None:
-    """Return when Linear says that it sent this payload, in milliseconds since 1970; None when it does not say."""
-    milliseconds = payload.get("webhookTimestamp")
+    """Return when Linear says that it sent this payload, in milliseconds since 1970; None when it does not say.
+
+    Until 2022 it did not. What it said then is when the thing happened that it tells of, just before.
+    """
+    if "webhookTimestamp" not in payload:
+        return _moment(payload.get("createdAt"))
+    milliseconds = payload["webhookTimestamp"]
     if not isinstance(milliseconds, int) or isinstance(milliseconds, bool):
         return None
     try:
@@ -90,11 +125,44 @@ def linear_sent_at(payload: Mapping[str, Any]) -> datetime | None:
         return None
 
 
-def _is_signed(given: str, prefix: str, signed: bytes, secrets: Iterable[bytes]) -> bool:
-    claimed = given.encode("utf-8", "replace")
-    matches = [hmac.compare_digest(_signature(prefix, secret, signed), claimed) for secret in secrets if secret]
-    return any(matches)
+def prove_hmac(given: str | None, *, prefix: str, signed: bytes, secrets: Iterable[bytes]) -> Proof:
+    """Compare `given` with `prefix` and the HMAC-SHA256 of `signed`, in lower-case hex, under each live secret."""
+    if not given:
+        return Proof(Verdict.UNSIGNED)
+    expected = [f"{prefix}{hmac.digest(key, signed, 'sha256').hex()}".encode() if key else None for key in secrets]
+    return compared([given.encode("utf-8", "replace")], expected)
 
 
-def _signature(prefix: str, secret: bytes, signed: bytes) -> bytes:
-    return f"{prefix}{hmac.new(secret, signed, sha256).hexdigest()}".encode("ascii")
+def compared(claimed: Sequence[bytes], expected: Iterable[bytes | None]) -> Proof:
+    """Compare everything that is claimed with everything that would be right, in constant time, leaving nothing out.
+
+    Args:
+        expected: for each secret what it would have given; None for one that gives nothing.
+    """
+    matches = [
+        right is not None and any([hmac.compare_digest(_hashed(right), _hashed(one)) for one in claimed])  # noqa: C419 - a generator would stop at the first
+        for right in expected
+    ]
+    matched = tuple(place for place, is_match in enumerate(matches) if is_match)
+    return Proof(Verdict.VALID if matched else Verdict.MISMATCH, matched)
+
+
+def is_near(timestamp: str, now: datetime, tolerance: timedelta) -> bool:
+    """Tell whether a time in seconds since 1970, as senders write it, is that near to `now`."""
+    is_number = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _LONGEST_TIMESTAMP
+    return is_number and abs(now.timestamp() - int(timestamp)) <= tolerance.total_seconds()
+
+
+def _hashed(text: bytes) -> bytes:
+    """Make the comparison take as long for a text of any length: `compare_digest` tells lengths apart."""
+    return sha256(text).digest()
+
+
+def _moment(text: object) -> datetime | None:
+    if not isinstance(text, str) or len(text) > _LONGEST_TIME:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, AliasGenerator, Field, SecretStr, field_valid
 from pydantic_settings import SettingsConfigDict
 
 from contexten_core.settings.database import DatabaseConfig
+from contexten_core.settings.ingress import IngressConfig
 from contexten_core.settings.integrations import MINIMUM_SECRET_LENGTH, IntegrationsConfig
 from contexten_core.settings.names import names
 
@@ -30,7 +31,7 @@ def default_home() -> Path:
     return Path("/var/lib/contexten") if os.geteuid() == 0 else Path.home() / ".contexten"
 
 
-class Settings(IntegrationsConfig):
+class Settings(IntegrationsConfig, IngressConfig):
     """Mutable, and validated on assignment; read when an application is built."""
 
     model_config = SettingsConfigDict(
@@ -113,6 +114,10 @@ class Settings(IntegrationsConfig):
     @property
     def mirrors(self) -> Path:
         return self.home / "mirrors"
+
+    @property
+    def spool(self) -> Path:
+        return self.home / "spool"
 
     @property
     def checkouts(self) -> Path:

@@ -15,15 +15,17 @@ from contexten.emulators.github_payloads import push_payload
 from contexten.emulators.sender import GitHubDelivery
 from contexten_core.analytics.record import Recorded, record_outcome
 from contexten_core.codebase.examine import CodebaseSummary, examine
-from contexten_core.db import Database
+from contexten_core.db import Database, utc_now
 from contexten_core.errors import GitError
 from contexten_core.events.claim import RunRef, claim_events
+from contexten_core.events.delivery import Delivery
 from contexten_core.events.finish import Ignored, LifecycleResult, complete_run, ignore_run
 from contexten_core.events.history import RunHistory, run_history
 from contexten_core.events.ingest import ingest
-from contexten_core.events.models import EventModel
+from contexten_core.events.keep import write
+from contexten_core.events.models import EventModel, EventProvider
 from contexten_core.events.normalise import NormalisedEvent
-from contexten_core.events.receive import receive_github
+from contexten_core.events.receive import read_delivery
 from contexten_core.events.steps import Step, run_step
 from contexten_core.learning.mine import Mined, mine
 from contexten_core.projects.add import add_repository
@@ -49,8 +51,15 @@ class Worker:
 
     async def receive(self, delivery: GitHubDelivery) -> UUID:
         """Store a delivery that GitHub signed, and return its event."""
-        headers = {name.lower(): value for name, value in delivery.headers(SECRET).items()}
-        receipt = await receive_github(self.database, headers=headers, body=delivery.body, secrets=[SECRET.encode()])
+        read = read_delivery(
+            EventProvider.GITHUB,
+            headers=delivery.headers(SECRET),
+            body=delivery.body,
+            settings=self.runtime.settings,
+            now=utc_now(),
+        )
+        assert isinstance(read, Delivery)
+        (receipt,) = await write(self.database, [read])
         return receipt.event_id
 
     async def claim(self) -> RunRef:

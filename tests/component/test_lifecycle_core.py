@@ -1,5 +1,6 @@
 """The seven core calls, in order and without Prefect, on real repositories whose tests really run."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,16 @@ from contexten_core.analytics.models import AnalyticsEventType, AnalyticsModel
 from contexten_core.codebase.models import CodebaseModel
 from contexten_core.db import utc_now
 from contexten_core.db.base import BaseModel
+from contexten_core.events import keep
 from contexten_core.events.claim import RunRef, replay_event
-from contexten_core.events.models import Conclusion, EventStatus, HandlerStatus, RunStatus
+from contexten_core.events.delivery import Delivery
+from contexten_core.events.models import Conclusion, EventProvider, EventStatus, HandlerStatus, RunStatus
 from contexten_core.events.steps import Step
 from contexten_core.learning.models import LearningModel, LearningPatternModel, LearningType
+from contexten_core.projects import store as project_store
 from contexten_core.projects.models import ProjectModel
-from contexten_core.prompts.models import PromptModel
+from contexten_core.prompts.define import ConditionSpec, PromptSpec, define_prompt
+from contexten_core.prompts.models import ConditionOperator, PromptModel
 from contexten_core.tasks.models import TaskStatus
 
 if TYPE_CHECKING:
@@ -178,6 +183,33 @@ async def test_a_commit_that_was_pushed_away(worker: "Worker", push: "Push", rep
     assert history.task is not None
     assert history.task.status is TaskStatus.FAILED
     assert history.log == f"{history.task.error_message}\n"
+
+
+async def test_an_issue_of_linear_works_on_the_newest_commit_and_says_nothing_on_it(
+    worker: "Worker", repositories: DemoRepositories
+) -> None:
+    cashbox = repositories.cashbox
+    await worker.add_project(cashbox.full_name, clone_url=str(cashbox.path))
+    conditions = [
+        ConditionSpec("event.provider", ConditionOperator.EQUALS, "linear"),
+        ConditionSpec("event.title", ConditionOperator.CONTAINS, "tax"),
+    ]
+    spec = PromptSpec("tickets", "tickets", "Look at the ticket", command="git --version", conditions=conditions)
+    async with worker.database.transaction() as session:
+        (project,) = await project_store.newest(session, limit=1)
+        await project_store.set_config(session, project_id=project.id, config_type="linear", key="team", value="SHOP")
+        await define_prompt(session, spec)
+    payload = {"type": "Issue", "action": "create", "data": {"identifier": "SHOP-7", "title": "The tax is wrong"}}
+    body = json.dumps(payload).encode()
+    delivery = Delivery(EventProvider.LINEAR, "Issue", payload, {}, "application/json", body, body)
+    await keep.write(worker.database, [delivery])
+    run = await worker.claim()
+    result = await worker.walk(run)
+    history = await worker.history(run)
+
+    assert (result.status, result.conclusion) == (RunStatus.COMPLETED, Conclusion.SUCCESS)
+    assert (history.run.subject, history.run.commit_sha) == ("SHOP-7", cashbox.head)
+    assert history.effects == []
 
 
 async def test_a_repository_that_nobody_added_is_ignored_with_the_reason(worker: "Worker", push: "Push") -> None:

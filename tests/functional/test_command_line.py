@@ -7,8 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from contexten_core.db import Database, utc_now
+from contexten_core.db import Database
 from contexten_core.events import store
+from contexten_core.events.delivery import Delivery
 from contexten_core.events.models import EventProvider
 from contexten_core.settings import Settings
 from deployments.attach import attached
@@ -196,18 +197,16 @@ def problem(answer: Answer) -> dict[str, Any]:
 
 async def store_ping(database: Database, event_id: UUID) -> None:
     body = event_id.bytes
+    delivery = Delivery(
+        provider=EventProvider.GITHUB,
+        event_type="ping",
+        payload={"zen": "Half measures are as bad as nothing at all."},
+        headers={},
+        content_type="application/json",
+        body=body,
+        key=body,
+        event_id=event_id,
+    )
     async with database.transaction() as session:
-        stored = await store.insert_delivery(
-            session,
-            event_id=event_id,
-            provider=EventProvider.GITHUB,
-            event_type="ping",
-            external_id=None,
-            digest=event_id.hex,
-            payload={"zen": "Half measures are as bad as nothing at all."},
-            headers={},
-            body=body,
-            content_type="application/json",
-            now=utc_now(),
-        )
+        stored = await store.insert_deliveries(session, {(delivery.provider, delivery.digest): delivery})
     assert stored

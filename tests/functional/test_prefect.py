@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
 ROOT = Path(__file__).resolve().parents[2]
 PICKED_UP_SECONDS = 10.0
-DEPLOYMENTS = {"lifecycle/webhook", "learning/scheduled"}
+DEPLOYMENTS = {"lifecycle/webhook", "learning/scheduled", "maintenance/scheduled"}
 
 
 async def test_an_event_whose_lifecycle_is_run_from_the_ui_is_handled_again(

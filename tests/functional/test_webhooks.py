@@ -83,10 +83,13 @@ def test_what_its_sender_did_not_sign_is_refused_and_not_stored(stack: ServedSta
     [b"", b"not json", b"[1, 2]", b'"text"', b"null", b'{"a": NaN}', b"\xff\xfe", b"[" * 50_000, b'{"a":' * 500],
     ids=["empty", "words", "list", "text", "null", "nan", "bytes", "brackets", "depth"],
 )
-def test_a_signed_body_that_is_no_json_object_is_malformed(stack: ServedStack, body: bytes) -> None:
-    delivery = str(uuid4())
-    assert_refused(stack.post(body, headers={"X-GitHub-Delivery": delivery}), status=400, code="malformed_payload")
-    assert_not_stored(stack, delivery)
+def test_a_signed_body_that_is_no_json_object_is_parked(stack: ServedStack, body: bytes) -> None:
+    answer = stack.post(body, headers={"X-GitHub-Delivery": str(uuid4())})
+
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["reason"].startswith("the body is ")
+    event = stack.web.get(f"/api/events/{answer.json()['event_id']}").json()
+    assert (event["status"], event["parked_at"] is not None) == ("failed", True)
 
 
 @pytest.mark.parametrize("event", ["", "No Event", "x" * 100, "push\u00e9"])

@@ -91,11 +91,10 @@ def test_what_the_program_says_wins_over_the_environment(variables: Variables, n
 
 
 def test_an_empty_variable_is_as_good_as_none(variables: Variables) -> None:
-    variables.set(API_PORT="", GITHUB_TOKEN="", DB_HOST="", GITHUB_WEBHOOK_SECRET="")
+    variables.set(API_PORT="", GITHUB_TOKEN="", DB_HOST="")
 
     assert Settings().api_port == 8000
     assert Settings().github_token is None
-    assert Settings().github_webhook_secrets == ()
     assert Settings().db.kind is DatabaseKind.EMBEDDED
 
 

@@ -1,8 +1,10 @@
 """Events: what arrived and what became of it. An id in a path may be shortened to its first characters."""
 
 from typing import Any
+from uuid import UUID
 
 from fastapi import Response
+from pydantic import BaseModel
 
 from contexten.server.api.answers import Cursor, Limit, Text
 from contexten.server.api.history import Event, EventHistory
@@ -12,12 +14,32 @@ from contexten.server.dependencies import OrchestratorOf, Reading, SettingsOf
 from contexten_core.errors import NotFoundError
 from contexten_core.events import store
 from contexten_core.events.claim import replay_event as replay
+from contexten_core.events.explain import Verdict, explain_event
 from contexten_core.events.history import event_history, event_line, resolve_id
 from contexten_core.events.inputs import EventLog
 from contexten_core.events.models import EventModel, EventProvider, EventStatus
 from contexten_core.security.encryption import open_vault
 
 router = api_router("/api/events", "events")
+
+
+class Gate(BaseModel):
+    """One gate on an event's way, what it did with the event, and what it went by."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    evidence: dict[str, Any]
+
+
+class EventExplanation(BaseModel):
+    """Every gate on an event's way, in order, and in one sentence where that has led to."""
+
+    event_id: UUID
+    title: str
+    outcome: str
+    summary: str
+    gates: list[Gate]
 
 
 @router.get("", response_model=list_of(Event))
@@ -28,10 +50,11 @@ async def list_events(
     status: EventStatus | None = None,
     provider: EventProvider | None = None,
     event_type: Text = None,
+    parked: bool | None = None,
 ) -> Any:
-    """List the newest events."""
+    """List the newest events; with `parked`, those that wait for a person, or those that do not."""
     page = await store.page_events(
-        session, limit=limit, cursor=cursor, status=status, provider=provider, event_type=event_type
+        session, limit=limit, cursor=cursor, status=status, provider=provider, event_type=event_type, parked=parked
     )
     return {"items": [event_line(row) for row in page.rows], "next_cursor": page.next_cursor}
 
@@ -48,6 +71,12 @@ async def log_event(orchestrator: OrchestratorOf, response: Response, data: Even
 async def get_event(session: Reading, event_id: str) -> Any:
     """Show one event: its payload, its runs, each step of the newest, and why its prompt was selected."""
     return (await event_history(session, await resolve_id(session, EventModel, event_id))).as_dict()
+
+
+@router.get("/{event_id}/explanation", response_model=EventExplanation)
+async def get_event_explanation(session: Reading, event_id: str) -> Any:
+    """Explain what became of an event: each gate on its way, with its verdict and the reason."""
+    return (await explain_event(session, await resolve_id(session, EventModel, event_id))).as_dict()
 
 
 @router.get(

@@ -27,6 +27,7 @@ class Event(BaseModel):
     processed_at: Moment | None
     retry_count: int
     error_message: str | None
+    parked_at: Moment | None
 
 
 class Run(BaseModel):

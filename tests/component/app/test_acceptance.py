@@ -104,7 +104,7 @@ async def test_04_an_event_without_a_title_gets_one(app: ContextenApp) -> None:
 
     event = await app.orchestrator.log_event({"provider": "github", "event_type": "push", "payload": payload})
 
-    assert event.title == "acme/shop main push"
+    assert event.title == "acme/shop main push: refs/heads/main"
 
 
 async def test_05_rows_round_trip_as_json(app: ContextenApp) -> None:

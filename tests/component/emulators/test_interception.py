@@ -6,13 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from contexten.emulators.github import create_github_emulator
-from contexten.emulators.recorder import Fault, Recorder
+from contexten.emulators.github_recorder import GitHubRecorder
+from contexten.emulators.recorder import Fault
 
 STATUSES = f"/repos/acme/cashbox/statuses/{'a' * 40}"
 BODY = {"state": "success"}
 
 
-async def test_a_status_fault_answers_without_carrying_out(recorder: Recorder, http_client: httpx.AsyncClient) -> None:
+async def test_a_status_fault_answers_without_carrying_out(
+    recorder: GitHubRecorder, http_client: httpx.AsyncClient
+) -> None:
     queued = await http_client.post("/_emulator/faults", json={"status": 429, "retry_after": 7, "times": 2})
     answers = [await http_client.post(STATUSES, json=BODY) for _ in range(3)]
 
@@ -24,14 +27,14 @@ async def test_a_status_fault_answers_without_carrying_out(recorder: Recorder, h
     assert len(recorder.requests) == 3
 
 
-async def test_a_lost_reply_leaves_the_status_behind(recorder: Recorder, http_client: httpx.AsyncClient) -> None:
+async def test_a_lost_reply_leaves_the_status_behind(recorder: GitHubRecorder, http_client: httpx.AsyncClient) -> None:
     recorder.queue_fault(Fault(drop_after=True))
     with pytest.raises(httpx.RemoteProtocolError):
         await http_client.post(STATUSES, json=BODY)
     assert len(recorder.statuses) == 1
 
 
-async def test_a_lost_request_leaves_nothing_behind(recorder: Recorder, http_client: httpx.AsyncClient) -> None:
+async def test_a_lost_request_leaves_nothing_behind(recorder: GitHubRecorder, http_client: httpx.AsyncClient) -> None:
     recorder.queue_fault(Fault(drop_before=True))
     with pytest.raises(httpx.RemoteProtocolError):
         await http_client.post(STATUSES, json=BODY)
@@ -48,7 +51,7 @@ async def test_without_a_connection_to_cut_the_client_gets_an_exception() -> Non
     assert len(app.state.recorder.statuses) == 1
 
 
-async def test_a_delay_comes_before_the_answer(recorder: Recorder, http_client: httpx.AsyncClient) -> None:
+async def test_a_delay_comes_before_the_answer(recorder: GitHubRecorder, http_client: httpx.AsyncClient) -> None:
     recorder.queue_fault(Fault(delay_seconds=0.2))
     started = time.monotonic()
     answer = await http_client.post(STATUSES, json=BODY)
@@ -57,7 +60,7 @@ async def test_a_delay_comes_before_the_answer(recorder: Recorder, http_client: 
 
 
 async def test_a_client_that_gives_up_during_the_delay_has_changed_nothing(
-    recorder: Recorder, http_client: httpx.AsyncClient
+    recorder: GitHubRecorder, http_client: httpx.AsyncClient
 ) -> None:
     recorder.queue_fault(Fault(delay_seconds=30))
     with pytest.raises(httpx.ReadTimeout):
@@ -66,7 +69,7 @@ async def test_a_client_that_gives_up_during_the_delay_has_changed_nothing(
 
 
 async def test_a_fault_waits_for_the_request_that_it_is_meant_for(
-    recorder: Recorder, http_client: httpx.AsyncClient
+    recorder: GitHubRecorder, http_client: httpx.AsyncClient
 ) -> None:
     recorder.queue_fault(Fault(method="post", path_contains="/cashbox/", status=500))
     assert (await http_client.get("/")).status_code == 200
@@ -106,13 +109,13 @@ async def test_too_many_faults_are_refused(http_client: httpx.AsyncClient) -> No
     assert answers == [201] * 10 + [422]
 
 
-async def test_a_body_over_one_mebibyte_is_refused(recorder: Recorder, http_client: httpx.AsyncClient) -> None:
+async def test_a_body_over_one_mebibyte_is_refused(recorder: GitHubRecorder, http_client: httpx.AsyncClient) -> None:
     answer = await http_client.post(STATUSES, content=b"x" * (1024 * 1024 + 1))
     assert answer.status_code == 413
     assert recorder.requests == []
 
 
-async def test_many_requests_at_once_are_all_kept(recorder: Recorder, http_client: httpx.AsyncClient) -> None:
+async def test_many_requests_at_once_are_all_kept(recorder: GitHubRecorder, http_client: httpx.AsyncClient) -> None:
     posts = [http_client.post(STATUSES, json={"state": "pending", "context": str(number)}) for number in range(100)]
     answers = await asyncio.gather(*posts)
     assert {answer.status_code for answer in answers} == {201}

@@ -2,7 +2,8 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from contexten.emulators.recorder import CommitState, Fault, Recorder
+from contexten.emulators.github_recorder import CommitState, GitHubRecorder
+from contexten.emulators.recorder import Fault, Recorder
 from contexten_core.errors import ConfigurationError
 
 
@@ -28,7 +29,7 @@ def test_large_bodies_are_forgotten_before_they_fill_the_memory() -> None:
 
 
 def test_statuses_are_found_by_repository_and_commit_newest_first() -> None:
-    recorder = Recorder(capacity=10)
+    recorder = GitHubRecorder(capacity=10)
     for repository, sha, state in [
         ("acme/cashbox", "a", CommitState.PENDING),
         ("acme/cashbox", "b", CommitState.ERROR),
@@ -66,7 +67,7 @@ def test_the_queue_of_faults_is_bounded() -> None:
 
 
 def test_ids_are_not_used_again_after_a_reset() -> None:
-    recorder = Recorder(capacity=10)
+    recorder = GitHubRecorder(capacity=10)
     ids = []
     for _ in range(2):
         status = recorder.record_status(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contexten_core.codebase.history import parse_log
 from contexten_core.errors import GitError
 from contexten_core.execution.file_lock import file_lock
 from contexten_core.execution.git import FileKind, GitMirrors, Mirror
@@ -37,7 +38,7 @@ def test_a_commit_goes_from_its_repository_to_plain_files(origin: "Origin", mirr
     assert not (tmp_path / "checkout/.git").exists()
 
 
-def test_history_is_left_behind(origin: "Origin", mirror: Mirror) -> None:
+def test_an_older_commit_has_to_be_fetched_by_itself(origin: "Origin", mirror: Mirror) -> None:
     old = origin.commit({"a": "1"})
     new = origin.commit({"a": "2"})
 
@@ -45,6 +46,30 @@ def test_history_is_left_behind(origin: "Origin", mirror: Mirror) -> None:
 
     with pytest.raises(GitError, match="has not been fetched"):
         mirror.files(old)
+
+
+def test_the_log_tells_what_each_commit_touched(origin: "Origin", mirrors: GitMirrors) -> None:
+    first, *_, last = [origin.commit({"a": str(number), "odd\nname": str(number // 3)}) for number in range(6)]
+    mirror = mirrors.open(str(origin.folder), allow_local=True)
+    mirror.fetch(last)
+
+    log = list(parse_log(mirror.log(last, limit=10)))
+
+    assert [commit.commit for commit in log][:: len(log) - 1] == [last, first]
+    assert [commit.paths for commit in log] == [("a",), ("a",), ("a", "odd\nname"), ("a",), ("a",), ()]
+    assert len(list(parse_log(mirror.log(last, limit=2)))) == 2
+    assert not mirror.is_cut_off
+
+
+def test_a_history_that_is_cut_off_says_so_and_its_oldest_commit_touches_nothing(
+    origin: "Origin", tmp_path: Path
+) -> None:
+    *_, last = [origin.commit({"a": str(number)}) for number in range(5)]
+    mirror = GitMirrors(tmp_path / "mirrors", history_depth=3).open(str(origin.folder), allow_local=True)
+    mirror.fetch(last)
+
+    assert [commit.paths for commit in parse_log(mirror.log(last, limit=10))] == [("a",), ("a",), ()]
+    assert mirror.is_cut_off
 
 
 def test_fetching_again_needs_no_repository(origin: "Origin", mirror: Mirror, tmp_path: Path) -> None:

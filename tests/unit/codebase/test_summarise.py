@@ -5,31 +5,37 @@ import random
 
 import pytest
 
-from contexten_core.codebase.facts import ClassFact, FileFacts, FileNote, FunctionFact, LanguageTotals, Note
-from contexten_core.codebase.summarise import summarise
+from contexten_core.codebase.commit import FileSummary
+from contexten_core.codebase.facts import FileNote, LanguageTotals, Note
+from contexten_core.codebase.summarise import Tally, summarise
 
 
-def lines_of(path: str, language: str | None, *, code: int = 0, note: str | None = None) -> FileFacts:
-    return FileFacts(
-        path=path, language=language, lines=code + 3, code_lines=code, comment_lines=2, blank_lines=1, note=note
+def lines_of(path: str, language: str | None, *, code: int = 0, note: str | None = None) -> FileSummary:
+    return FileSummary(
+        path, "", "", language=language, lines=code + 3, code_lines=code, comment_lines=2, blank_lines=1, note=note
     )
 
 
 FILES = [
-    FileFacts(
+    FileSummary(
         path="a.py",
+        blob_id="",
+        kind="",
         language="Python",
         lines=10,
         code_lines=6,
         comment_lines=1,
         blank_lines=3,
-        functions=(FunctionFact(name="f", line=1, end_line=2), FunctionFact(name="g", line=3, end_line=4)),
-        classes=(ClassFact(name="A", line=5, end_line=9),),
+        functions=2,
+        classes=1,
+        complexity=5,
+        function_lines=4,
+        maintainability=4 * 7_500,
     ),
     lines_of("b.py", "Python", code=4, note=Note.NOT_UNDERSTOOD),
     lines_of("c.go", "Go", code=7),
     lines_of("package.json", "JSON", code=900),
-    FileFacts(path="logo.png", language=None, note=Note.BINARY),
+    FileSummary(path="logo.png", blob_id="", kind="", note=Note.BINARY),
 ]
 
 
@@ -48,6 +54,7 @@ def test_totals() -> None:
 def test_an_empty_codebase() -> None:
     facts = summarise([])
     assert (facts.files, facts.lines, facts.languages, facts.primary_language) == (0, 0, {}, None)
+    assert (Tally().maintainability, Tally().mean_complexity) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +75,19 @@ def test_the_order_of_the_files_does_not_show() -> None:
     assert json.dumps(summarise(mixed).as_dict()) == json.dumps(summarise(FILES).as_dict())
 
 
+def test_what_is_taken_away_was_never_there() -> None:
+    tally = Tally()
+    for file in FILES:
+        tally.add(file)
+    before = Tally(tally.counts)
+    tally.add(FILES[0], times=-1)
+    assert tally.totals({}).functions == 0
+    assert (before.maintainability, before.mean_complexity) == (75.0, 2.5)
+    for file in FILES[1:]:
+        tally.add(file, times=-1)
+    assert tally.counts == {}
+
+
 def test_noted_files_are_bounded() -> None:
     facts = summarise(lines_of(f"{number:04}.py", "Python", note=Note.TOO_LARGE) for number in range(1200))
     assert (len(facts.noted), facts.noted[-1].path, facts.notes) == (1000, "0999.py", {Note.TOO_LARGE: 1200})
-
-
-def test_facts_survive_json() -> None:
-    for file in FILES:
-        assert FileFacts.from_dict(json.loads(json.dumps(file.as_dict()))) == file

@@ -8,7 +8,7 @@ import yaml
 from prefect import Flow
 
 from contexten_core.errors import UnknownFlowError
-from deployments.catalogue import CATALOGUE, LEARNING, LIFECYCLE, WORK_POOL, Workflow, find
+from deployments.catalogue import CATALOGUE, LEARNING, LIFECYCLE, MAINTENANCE, WORK_POOL, Workflow, find
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKFLOWS = pytest.mark.parametrize("workflow", CATALOGUE, ids=lambda workflow: workflow.full_name)
@@ -50,11 +50,12 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
     with pytest.raises(UnknownFlowError) as caught:
         find(name)
     assert repr(name) in caught.value.message
-    assert caught.value.hint == "the known flows are: lifecycle, learning"
+    assert caught.value.hint == "the known flows are: lifecycle, learning, maintenance"
 
 
 def test_the_names_that_users_rely_on() -> None:
-    assert (LIFECYCLE.full_name, LEARNING.full_name) == ("lifecycle/webhook", "learning/scheduled")
+    names = [workflow.full_name for workflow in (LIFECYCLE, LEARNING, MAINTENANCE)]
+    assert names == ["lifecycle/webhook", "learning/scheduled", "maintenance/scheduled"]
     assert WORK_POOL == "contexten"
 
 

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contexten_core.security.signatures import Verdict, linear_sent_at, verify_github, verify_linear, verify_slack
+from contexten_core.security.signatures import (
+    Proof,
+    Verdict,
+    linear_sent_at,
+    prove_github,
+    verify_github,
+    verify_linear,
+    verify_slack,
+)
 
 EXAMPLES = settings(deadline=None, derandomize=True, database=None)
 
@@ -46,6 +54,22 @@ def test_the_example_of_githubs_documentation() -> None:
 @pytest.mark.parametrize("secrets", [(b"the next secret", SECRET), (SECRET, b"the next secret"), (b"", SECRET)])
 def test_while_one_secret_replaces_another_both_are_good(secrets: tuple[bytes, ...]) -> None:
     assert _verdict(SIGNATURE, secrets=secrets) is Verdict.VALID
+
+
+def test_which_secrets_signed_is_told_by_their_places() -> None:
+    headers = {"x-hub-signature-256": SIGNATURE}
+    proof = prove_github(headers=headers, body=BODY, secrets=[b"another", SECRET, b"", SECRET])
+
+    assert proof == Proof(Verdict.VALID, (1, 3))
+    assert prove_github(headers=headers, body=BODY, secrets=[b"another"]) == Proof(Verdict.MISMATCH)
+
+
+@pytest.mark.parametrize("vector", _vectors("github-sha1"))
+def test_a_valid_sha1_signature_is_none(vector: dict[str, Any]) -> None:
+    headers = {vector["header"].lower(): vector["signature"]}
+
+    verdict = verify_github(headers=headers, body=vector["body"].encode(), secrets=[vector["secret"].encode()])
+    assert verdict is Verdict.UNSIGNED
 
 
 @pytest.mark.parametrize("signature", [None, ""])
@@ -198,6 +222,35 @@ def test_linear_may_be_a_minute_off_either_way(seconds: int, sign: int, verdict:
 )
 def test_a_signed_linear_body_that_does_not_say_when_is_stale(body: bytes) -> None:
     assert _linear(body) is Verdict.STALE
+
+
+def test_linear_may_be_older_where_its_retries_are_expected() -> None:
+    body = _linear_body(NOW - timedelta(hours=7))
+    headers = {"linear-signature": digest(SECRET, body, sha256).hex()}
+
+    def verdict(oldest: timedelta) -> Verdict:
+        return verify_linear(headers=headers, body=body, secrets=[SECRET], now=NOW, oldest=oldest)
+
+    assert verdict(timedelta(hours=7)) is Verdict.VALID
+    assert verdict(timedelta(hours=7) - timedelta(seconds=1)) is Verdict.STALE
+
+
+def test_until_2022_linear_said_only_when_it_happened() -> None:
+    assert linear_sent_at({"createdAt": "2026-03-02T09:30:00.000Z"}) == NOW
+    assert _linear(b'{"createdAt": "2026-03-02T09:29:30.000Z"}') is Verdict.VALID
+    assert _linear(b'{"createdAt": "2026-03-02T09:28:30.000Z"}') is Verdict.STALE
+
+
+@pytest.mark.parametrize(
+    "given", ["2026-03-02T09:30:00", "yesterday", "", 1_772_443_800_000, None, "2026-03-02T09:30:00Z" + " " * 40]
+)
+def test_what_is_no_time_of_a_zone_is_no_time_either(given: object) -> None:
+    assert linear_sent_at({"createdAt": given}) is None
+
+
+@pytest.mark.parametrize("given", [None, "2026-03-02T09:30:00Z"])
+def test_a_timestamp_that_is_none_is_not_made_up_for(given: object) -> None:
+    assert linear_sent_at({"webhookTimestamp": given, "createdAt": "2026-03-02T09:30:00Z"}) is None
 
 
 @pytest.mark.parametrize("given", [None, True, "1", 1.5, 10**30, -(10**30), [], {}])

@@ -1,0 +1,486 @@
+"""Python by its lines: what a file defines, imports and calls, and how complex that is.
+
+Django and SymPy take six times as long by a syntax tree. What is found is the same: names and lines as Python's `ast`
+has them, cyclomatic complexity as radon counts it (`radon.complexity.cc_visit` with its default options).
+"""
+
+import re
+from enum import IntEnum
+from typing import NamedTuple
+
+from contexten_core.codebase.count import LineCounts, Span
+from contexten_core.codebase.docs import docstring
+from contexten_core.codebase.facts import ClassFact, FunctionFact, Note, TodoFact
+from contexten_core.codebase.names import MOST_BASES, MOST_NAME_CHARACTERS, MOST_PARAMETERS, signature_of, text_of
+from contexten_core.codebase.parse import has_error
+from contexten_core.codebase.python_cost import expressions_cost
+from contexten_core.codebase.python_doubt import is_doubtful
+from contexten_core.codebase.python_imports import python_imports
+from contexten_core.codebase.python_text import GROUP, PythonText, python_text
+from contexten_core.codebase.python_words import calls_in, words_of
+from contexten_core.codebase.reader import (
+    MOST_DECORATOR_CHARACTERS,
+    MOST_DECORATORS,
+    MOST_OWNER_CHARACTERS,
+    Parsed,
+)
+from contexten_core.codebase.todos import todos_in
+
+_NO_WORD = rb"(?![\w\x80-\xff])"
+_NAME = rb"[\w\x80-\xff]+"
+_SPACE = rb"[ \t\x01\\]"
+_LINE = re.compile(
+    rb"\n([ \t\x0c]*+)(?:(@|(?:async"
+    + _SPACE
+    + rb"+)?(?:def|for|with)"
+    + _NO_WORD
+    + rb"|(?:class|if|elif|else|while|try|except|finally|match|case)"
+    + _NO_WORD
+    + rb")|[^\n])"
+)
+_TYPES = rb"(?:(?=\[)" + GROUP + _SPACE + rb"*)?"
+_REST = rb"[^:()\[\]{}\n]*+(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*+:"
+_DEF = re.compile(
+    rb"(?:async" + _SPACE + rb"+)?def" + _SPACE + rb"+(" + _NAME + rb")" + _SPACE + rb"*" + _TYPES
+    + rb"((?=\()" + GROUP + rb")" + _REST
+)  # fmt: skip
+_CLASS = re.compile(
+    rb"class" + _SPACE + rb"+(" + _NAME + rb")" + _SPACE + rb"*" + _TYPES
+    + rb"((?=\()" + GROUP + rb")?" + _SPACE + rb"*:"
+)  # fmt: skip
+_BROKEN = re.compile(rb"(?:async" + _SPACE + rb"+)?(?:def|class)" + _SPACE + rb"+(" + _NAME + rb")")
+_INNER_GROUP = re.compile(rb"[(\[{][^()\[\]{}]*+[)\]}]")
+_LAMBDA = re.compile(rb"(?<![\w\x80-\xff])lambda" + _NO_WORD + rb"[^:]*:")
+_PARAMETER = re.compile(rb"[ \t\x01\\]*\*{0,2}[ \t\x01\\]*(" + _NAME + rb")")
+_KEYWORD = re.compile(rb"[ \t\x01\\]*" + _NAME + rb"[ \t\x01\\]*=(?!=)")
+_MATCH = re.compile(rb"match(?:[ \t\x01\\]+[^ \t\x01\\=.,:)\]};]|[(\[{\x02-])")
+_STARRED = re.compile(rb"except[ \t\x01\\]*\*")
+_CASE = re.compile(rb"case" + _NO_WORD + rb"([^:()\[\]{}\n]*+(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*+):")
+_ANY_GROUP = re.compile(GROUP)
+_GUARD = re.compile(rb"(?<![\w.\x80-\xff])if" + _NO_WORD)
+_WILDCARD = re.compile(rb"[ \t\x01\\(]*(?!(?:True|False|None)" + _NO_WORD + rb")(?!\d)" + _NAME + rb"[ \t\x01\\)]*(?:if" + _NO_WORD + rb".*)?\Z", re.DOTALL)
+_ONLY_RETURN = re.compile(rb"[\s\x01\x02rRuU]*return" + _NO_WORD + rb"[^\n]*\s*\Z")
+_TRIVIA = re.compile(rb"\n[ \t\r\f\v]*+(?=\n|\Z)")
+_BLANK = bytes(byte if byte == 0x01 else ord(" ") for byte in range(256))
+_ONLY_STRING = re.compile(rb"[rRuU]?[\x01\x02]+")
+_DOCUMENTS = re.compile(r"[rRuU]?[\"']")
+_COMMENT = re.compile(r"(\"[^\"\n]*\"|'[^'\n]*')|#[^\n]*")
+
+
+class _Block(IntEnum):
+    MODULE = 0
+    DEFINITION = 1
+    IF = 2
+    LOOP = 3
+    TRY = 4
+    TRY_STAR = 5
+    MATCH = 6
+    CASE = 7
+    OTHER = 8
+
+
+class _Frame:
+    """A module, function or class while it is read."""
+
+    __slots__ = (
+        "cognitive", "decorators", "docstring", "end_line", "extra", "ifs", "inner", "is_function", "is_method", "level", "levels",
+        "line", "name", "nest", "nesting", "owner", "place", "segments", "signature", "structural", "values", "words",
+    )  # fmt: skip
+
+    def __init__(self, *, name: str, owner: str, is_function: bool, line: int, place: int) -> None:
+        self.name, self.owner, self.is_function, self.line, self.place = name, owner, is_function, line, place
+        self.end_line = line
+        self.is_method = False
+        self.values: tuple[str, ...] = ()
+        self.signature = ""
+        self.docstring: str | None = None
+        self.decorators: tuple[str, ...] = ()
+        self.segments: list[Span] = []
+        self.extra = 0
+        self.ifs = 0
+        self.cognitive = self.structural = 0
+        self.nest = self.nesting = self.level = 0
+        self.levels: list[tuple[int, int]] = []
+        self.inner: list[_Frame] = []
+        self.words: tuple[tuple[str, ...], int] = ((), 0)
+
+    @property
+    def path(self) -> str:
+        return f"{self.owner}.{self.name}"[:MOST_OWNER_CHARACTERS] if self.owner else self.name
+
+
+class _Open(NamedTuple):
+    """A block that is open: what is deeper than `indent` belongs to it."""
+
+    indent: int
+    kind: _Block
+    frame: _Frame
+    nests: bool = False
+    has_default: bool = False
+
+
+def read_python(*, text: bytes, seconds: float, most_definitions: int) -> Parsed:
+    """Find what a text of Python defines, imports and calls, and count its lines.
+
+    Args:
+        text: UTF-8, errors included, its lines ended by a line feed.
+        seconds: processor time of this thread that may be spent on telling whether a doubtful text has syntax errors.
+        most_definitions: functions to keep, and as many classes.
+    """
+    python = python_text(text)
+    reader = _Reader(python, most_definitions)
+    reader.read()
+    notes = []
+    if (reader.is_doubtful or is_doubtful(python)) and has_error(text=text, grammar="python", seconds=seconds):
+        notes.append(Note.NOT_UNDERSTOOD)
+    if reader.has_too_many:
+        notes.append(Note.TOO_MANY)
+    return Parsed(
+        functions=tuple(map(_function, reader.functions)),
+        classes=tuple(map(_class, reader.classes)),
+        imports=python_imports(python),
+        calls=calls_in([python.text[start:end] for start, end in reader.module.segments]),
+        lines=_lines(python, text),
+        todos=_todos(python),
+        notes=tuple(notes),
+    )
+
+
+class _Reader:
+    """Goes through the lines once, with a stack of open blocks."""
+
+    def __init__(self, python: PythonText, most_definitions: int) -> None:
+        self.functions: list[_Frame] = []
+        self.classes: list[_Frame] = []
+        self.is_doubtful = python.is_broken
+        self.has_too_many = False
+        self.module = _Frame(name="", owner="", is_function=False, line=0, place=0)
+        self._python = python
+        self._text, self._source = python.text, python.source
+        self._strings = dict(python.strings)
+        self._most = most_definitions
+        self._frame = self.module
+        self._open: list[_Open] = [_Open(-1, _Block.MODULE, self.module)]
+        self._segment = 0
+        self._line, self._counted = 0, 0
+        self._decorators: list[Span] = []
+        self._undocumented: _Frame | None = None
+
+    def read(self) -> None:
+        text, opened = self._text, self._open
+        has_tabs = b"\t" in text
+        indents = [0]
+        current, header, last = 0, -1, 0
+        for match in _LINE.finditer(text):
+            start, place = match.span(1)
+            indent = place - start
+            if has_tabs and indent:
+                indent = len(match[1].expandtabs())
+            if indent != current:
+                if indent > current:
+                    self.is_doubtful |= not text[last : start - 1].rstrip().endswith(b":")
+                    indents.append(indent)
+                else:
+                    while indents[-1] > indent:
+                        indents.pop()
+                    self.is_doubtful |= indents[-1] != indent
+                current = indent
+            if header >= indent:
+                # A header without anything deeper below has to go on in its own line.
+                line = text[last : start - 1].rstrip()
+                self.is_doubtful |= line.endswith(b":") or b":" not in line
+            closed = _Block.MODULE
+            while opened[-1].indent >= indent:
+                block = self._close(start - 1, last)
+                if block.indent == indent:
+                    closed = block.kind
+            word = match[2]
+            header = -1
+            if self._undocumented is not None:
+                self._document(place)
+            if word is not None and self._header(word, place, indent, closed):
+                header = indent
+            last = place
+        end = len(text)
+        while len(opened) > 1:
+            self._close(end, last)
+        if header >= 0:
+            line = text[last:].rstrip()
+            self.is_doubtful |= line.endswith(b":") or b":" not in line
+        self.module.segments.append((self._segment, end))
+
+    def _header(self, word: bytes, place: int, indent: int, closed: _Block) -> bool:
+        """Open the block that a line starts; tell whether it does start one."""
+        if word == b"@":
+            if not self._decorators:
+                self._end_segment(place)
+            end = self._text.find(b"\n", place)
+            self._decorators.append((place + 1, len(self._text) if end < 0 else end))
+            return False
+        if word[0] == ord("a"):
+            word = word.removeprefix(b"async").lstrip(b" \t\x01\\")
+        if word in {b"def", b"class"}:
+            self._define(place, indent, is_function=word == b"def")
+            return True
+        self._decorators.clear()
+        frame = self._frame
+        kind, nests, flat, extra = _Block.OTHER, False, 0, 0
+        match word:
+            case b"if":
+                kind, nests = _Block.IF, True
+                frame.ifs += 1
+            case b"for" | b"while":
+                kind, nests = _Block.LOOP, True
+            case b"elif":
+                kind, flat = _Block.IF, 1
+            case b"else":
+                # radon counts the `else` of loops and of `try`, Campbell that of conditions and loops.
+                kind, flat = closed, int(closed in {_Block.IF, _Block.LOOP})
+                extra = int(closed in {_Block.LOOP, _Block.TRY})
+            case b"try":
+                kind = _Block.TRY
+            case b"except":
+                kind, nests = _Block.TRY, True
+                if closed is _Block.TRY_STAR or _STARRED.match(self._text, place):
+                    kind, extra = _Block.TRY_STAR, -1
+            case b"match":
+                if not self._is_match(place):
+                    return False
+                kind, nests = _Block.MATCH, True
+            case b"case":
+                if self._open[-1].kind is not _Block.MATCH:
+                    return False
+                kind, extra = _Block.CASE, self._case(place)
+            case _:
+                pass
+        frame.extra += extra
+        if frame.is_function:
+            frame.cognitive += flat
+            if nests:
+                frame.cognitive += 1 + frame.nest
+                frame.structural += 1
+            if nests or flat:
+                frame.nest += 1
+                frame.nesting = max(frame.nesting, frame.nest)
+                frame.levels.append((place + 1, frame.nest))
+        self._open.append(_Open(indent, kind, frame, nests or bool(flat)))
+        return True
+
+    def _is_match(self, place: int) -> bool:
+        if _MATCH.match(self._text, place) is None:
+            return False
+        end = self._text.find(b"\n", place)
+        return self._text[place : len(self._text) if end < 0 else end].rstrip().endswith(b":")
+
+    def _case(self, place: int) -> int:
+        """Return what a case adds to the branches.
+
+        That is one, less the `if` of its guard, and less one for the first case without a pattern, the `else` of the match.
+        """
+        case = _CASE.match(self._text, place)
+        if case is None:
+            return 1
+        branches = 1 - (_GUARD.search(_ANY_GROUP.sub(b"", case[1])) is not None)
+        match = self._open[-1]
+        if not match.has_default and _WILDCARD.match(case[1]):
+            self._open[-1] = match._replace(has_default=True)
+            branches -= 1
+        return branches
+
+    def _define(self, place: int, indent: int, *, is_function: bool) -> None:
+        text, outer = self._text, self._frame
+        head = (_DEF if is_function else _CLASS).match(text, place)
+        broken = None
+        if head is None:
+            self.is_doubtful = True
+            broken = _BROKEN.match(text, place)
+            if broken is None:
+                return
+        found = head or broken
+        assert found is not None
+        if not self._decorators:
+            self._end_segment(place)
+        end = text.find(b"\n", found.end())
+        end = len(text) if end < 0 else end
+        body = found.end() if head else end
+        self._line += self._source.count(b"\n", self._counted, place)
+        self._counted = place
+        name = found[1].decode(errors="replace")[:MOST_NAME_CHARACTERS]
+        frame = _Frame(name=name, owner=outer.path, is_function=is_function, line=self._line, place=place)
+        if head is not None and head[2]:
+            inside = head[2][1:-1]
+            frame.values = _parameters(inside) if is_function else self._bases(head.start(2) + 1, inside)
+        frame.signature = self._signature(found.start(1), body)
+        frame.decorators = self._take_decorators()
+        frame.level = outer.nest
+        frame.is_method = is_function and not outer.is_function and outer is not self.module
+        if is_function and outer.is_function:
+            outer.inner.append(frame)
+        kept = self.functions if is_function else self.classes
+        if len(kept) < self._most:
+            kept.append(frame)
+        else:
+            self.has_too_many = True
+        rest = text[body:end].strip()
+        if not rest:
+            self._undocumented = frame
+        elif _ONLY_STRING.fullmatch(rest):
+            start = text.index(rest, body)
+            frame.docstring = self._said(start, start + len(rest), "")
+        self._open.append(_Open(indent, _Block.DEFINITION, frame))
+        self._frame = frame
+        self._segment = body
+
+    def _close(self, place: int, last: int) -> _Open:
+        """Close the innermost block; `last` is where the last line in it starts, `place` where the next one does."""
+        block = self._open.pop()
+        frame = block.frame
+        if block.kind is not _Block.DEFINITION:
+            if block.nests and frame.is_function:
+                frame.nest -= 1
+                frame.levels.append((place, frame.nest))
+            return block
+        end = self._text.find(b"\n", last)
+        end = len(self._text) if end < 0 else end
+        self._end_segment(max(end, self._segment))
+        content = last + len(self._text[last:end].rstrip(b" \t\x01\\\x0c"))
+        frame.end_line = frame.line + self._source.count(b"\n", frame.place, max(content, frame.place))
+        self._undocumented = None
+        self._frame = next(
+            outer.frame for outer in reversed(self._open) if outer.kind in {_Block.DEFINITION, _Block.MODULE}
+        )
+        if frame.is_function:
+            self._finish(frame)
+        return block
+
+    def _finish(self, frame: _Frame) -> None:
+        text = self._text
+        own = b"\n".join([text[start:end] for start, end in frame.segments])
+        words = words_of(own)
+        frame.words = words.calls, 1 + words.branches + frame.extra
+        if words.is_costly or words.ifs > frame.ifs:
+            cost = expressions_cost(self._python, spans=frame.segments, levels=frame.levels)
+            frame.cognitive += cost.cognitive
+            frame.structural += cost.structural
+        for inner in frame.inner:
+            # A function that only holds and returns another is a decorator, whose inner function stands for itself.
+            is_decorator = len(frame.inner) == 1 and _ONLY_RETURN.match(own) is not None
+            frame.cognitive += inner.cognitive + inner.structural * (inner.level + (not is_decorator))
+            frame.structural += inner.structural
+        frame.inner = []
+        frame.segments = []
+
+    def _end_segment(self, place: int) -> None:
+        owner = self._frame if self._frame.is_function else self.module
+        if place > self._segment:
+            owner.segments.append((self._segment, place))
+        self._segment = place
+
+    def _document(self, place: int) -> None:
+        frame, self._undocumented = self._undocumented, None
+        end = self._strings.get(place)
+        if frame is not None and end is not None:
+            start = self._source.rfind(b"\n", 0, place) + 1
+            frame.docstring = self._said(place, end, self._source[start:place].decode(errors="replace"))
+
+    def _said(self, start: int, end: int, indent: str) -> str | None:
+        literal = self._source[start : min(end, start + 4_000)].decode(errors="replace")
+        return docstring(literal, indent=indent) if _DOCUMENTS.match(literal) else None
+
+    def _signature(self, start: int, end: int) -> str:
+        if b"#" in self._source[start:end]:
+            written = self._source[start:end].decode(errors="replace")
+            uncommented = _COMMENT.sub(lambda found: found[1] or "", written).encode()
+            return signature_of(text=uncommented, start=0, end=len(uncommented))
+        return signature_of(text=self._source, start=start, end=end)
+
+    def _take_decorators(self) -> tuple[str, ...]:
+        taken, self._decorators = self._decorators[:MOST_DECORATORS], []
+        return tuple(
+            filter(None, (text_of(self._source, start, end, MOST_DECORATOR_CHARACTERS) for start, end in taken))
+        )
+
+    def _bases(self, place: int, inside: bytes) -> tuple[str, ...]:
+        bases, position = [], place
+        for part in _flattened(inside).split(b","):
+            if part.strip(b" \t\x01\\\x02") and _KEYWORD.match(part) is None:
+                bases.append(text_of(self._source, position, position + len(part)).lstrip("*"))
+            position += len(part) + 1
+        return tuple(filter(None, bases[:MOST_BASES]))
+
+
+def _flattened(inside: bytes) -> bytes:
+    """Blank brackets and what is in them."""
+    while found := _INNER_GROUP.search(inside):
+        inside = _INNER_GROUP.sub(lambda group: b"\x02" * len(group[0]), inside)
+        if len(found[0]) == 0:
+            break
+    return inside
+
+
+def _parameters(inside: bytes) -> tuple[str, ...]:
+    if b"(" in inside or b"[" in inside or b"{" in inside:
+        inside = _flattened(inside)
+    if b"lambda" in inside:
+        inside = _LAMBDA.sub(b"", inside)
+    found = map(_PARAMETER.match, inside.split(b",")[: 2 * MOST_PARAMETERS])
+    return tuple(match[1].decode(errors="replace")[:MOST_NAME_CHARACTERS] for match in found if match)[:MOST_PARAMETERS]
+
+
+def _function(frame: _Frame) -> FunctionFact:
+    calls, complexity = frame.words
+    return FunctionFact(
+        frame.name,
+        frame.line,
+        frame.end_line,
+        frame.owner,
+        frame.is_method,
+        frame.values,
+        frame.signature,
+        frame.docstring,
+        frame.decorators,
+        complexity,
+        frame.cognitive,
+        frame.nesting,
+        calls,
+    )
+
+
+def _class(frame: _Frame) -> ClassFact:
+    return ClassFact(
+        frame.name,
+        frame.line,
+        frame.end_line,
+        frame.owner,
+        frame.values,
+        frame.signature,
+        frame.docstring,
+        frame.decorators,
+    )
+
+
+def _todos(python: PythonText) -> tuple[TodoFact, ...]:
+    blank = ord(" ")
+    return todos_in(text=python.source, is_comment=lambda place: python.text[place] == blank, first_line=0)
+
+
+def _lines(python: PythonText, text: bytes) -> LineCounts:
+    """Count lines; statements that are nothing but a string are comments."""
+    lines = text.count(b"\n") + (not text.endswith(b"\n") and text != b"")
+    pieces, position = [], 0
+    for start, end in python.strings:
+        pieces += [python.text[position:start], python.text[start:end].translate(_BLANK)]
+        position = end
+    pieces.append(python.text[position:])
+    without = b"".join(pieces).replace(b"\x01", b"\n")
+    return _counted(lines, _empty(python.source), _empty(without))
+
+
+def _empty(text: bytes) -> int:
+    """Count the lines without anything, the last one only when no line break ends it."""
+    found = len(_TRIVIA.findall(text))
+    return found - text.endswith(b"\n") if found else 0
+
+
+def _counted(lines: int, blank: int, without_code: int) -> LineCounts:
+    return LineCounts(lines=lines, code=lines - without_code, comment=without_code - blank, blank=blank)
