@@ -73,7 +73,7 @@ class LeftOut(NamedTuple):
     """Entries of a commit that are not in its facts: why, how many, and the first of their paths."""
 
     reason: str
-    count: int
+    count: int  # type: ignore[assignment]  # of entries; nobody counts values in this tuple
     paths: tuple[str, ...] = ()
 
 

@@ -42,7 +42,7 @@ def _without_gap(text: bytes, place: int) -> int:
     """Return where what is in front of a place ends, a line break at most between the two."""
     breaks = 0
     while place > 0 and text[place - 1] in b" \t\n":
-        breaks += text[place - 1] == 0x0A
+        breaks += text[place - 1 : place] == b"\n"
         if breaks > 1:
             break
         place -= 1

@@ -23,7 +23,7 @@ Found = Iterator[tuple[str, tuple[str, ...]]]
 
 
 def ecmascript(source: str) -> Found:
-    """`import a, {b as c} from "x"`, `import * as d from "x"`, `import "x"`, `export {e} from "x"`, `import f = require("x")`."""
+    """Read `import a, {b} from "x"`, `import * as d from "x"`, `export {e} from "x"`, `import f = require("x")`."""
     taken = _FROM.match(source)
     quoted = _QUOTED.search(source, taken.end() - 1 if taken else 0)
     if quoted is None or (source.startswith("export") and taken is None):

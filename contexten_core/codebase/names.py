@@ -61,7 +61,8 @@ def name_of(node: Node, *, row: Definition, text: bytes) -> tuple[str, str, Node
 
 def _declared(node: Node, text: bytes) -> tuple[str, str, Node | None]:
     """Follow the declarators of C and C++ to a name, and to what it is qualified with."""
-    named, owners = node, []
+    named = node
+    owners: list[str] = []
     for _ in range(_MOST_STEPS):
         if named.type == "operator_cast":
             end = named.child_by_field_name("declarator") or named

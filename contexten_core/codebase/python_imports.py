@@ -9,8 +9,10 @@ from contexten_core.codebase.python_text import PythonText
 
 _MOST_NAMES = 200
 _MOST_CHARACTERS = 300
-_IMPORT = re.compile(rb"[\n;:][ \t\x0c]*+(import|from)(?![\w\x80-\xff])([^\n;]*)")
-_FROM = re.compile(rb"([. \t\x01\\]*[\w.\x80-\xff]*)[ \t\x01\\]*(?<![\w\x80-\xff])import(?![\w\x80-\xff])([^\n;]*)")
+_WORD = b"import"
+_END = re.compile(rb"[\n;]|\Z")
+_IN_WORD = re.compile(rb"[\w\x80-\xff]")
+_HEAD = re.compile(rb"[ \t\x0c]*+(?:from(?![\w\x80-\xff])([. \t\x01\\]*[\w.\x80-\xff]*)[ \t\x01\\]*)?")
 _TO_SPACE = bytes(ord(" ") if byte in b"\x01\\()\t" else byte for byte in range(256))
 
 
@@ -20,25 +22,33 @@ def python_imports(python: PythonText) -> tuple[ImportFact, ...]:
 
 
 def _imports(python: PythonText) -> Iterator[ImportFact]:
+    text = python.text
     line = counted = found = 0
-    for match in _IMPORT.finditer(python.text):
-        line += python.source.count(b"\n", counted, match.start(1))
-        counted = match.start(1)
-        for module, names in _taken(match[1], match[2]):
-            yield ImportFact(module, line, names)
-            found += 1
-        if found >= MOST_IMPORTS:
-            return
+    place = text.find(_WORD)
+    while place >= 0 and found < MOST_IMPORTS:
+        start = max(text.rfind(b"\n", 0, place), text.rfind(b";", max(0, place - 500), place)) + 1
+        if b":" in text[start:place]:
+            start = text.rindex(b":", start, place) + 1
+        head = _HEAD.fullmatch(text, start, place)
+        after = place + len(_WORD)
+        if head is not None and not _IN_WORD.match(text, after) and not _IN_WORD.match(text, place - 1):
+            end_of_it = _END.search(text, after)
+            rest = text[after : end_of_it.start() if end_of_it else len(text)]
+            start = head.end() if head[1] is None else text.rindex(b"from", start, place)
+            line += python.source.count(b"\n", counted, start)
+            counted = start
+            for module, names in _taken(head[1], rest):
+                yield ImportFact(module, line, names)
+                found += 1
+        place = text.find(_WORD, after)
 
 
-def _taken(word: bytes, rest: bytes) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if word == b"import":
+def _taken(module: bytes | None, rest: bytes) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if module is None:
         for name in _names(rest):
             yield name, ()
-    elif taken := _FROM.match(rest):
-        module = taken[1].translate(_TO_SPACE).decode(errors="replace").replace(" ", "")[:_MOST_CHARACTERS]
-        if module:
-            yield module, tuple(_names(taken[2]))
+    elif name := module.translate(_TO_SPACE).decode(errors="replace").replace(" ", "")[:_MOST_CHARACTERS]:
+        yield name, tuple(_names(rest))
 
 
 def _names(rest: bytes) -> Iterator[str]:

@@ -11,7 +11,13 @@ from typing import NamedTuple
 from contexten_core.codebase.count import LineCounts, Span
 from contexten_core.codebase.docs import docstring
 from contexten_core.codebase.facts import ClassFact, FunctionFact, Note, TodoFact
-from contexten_core.codebase.names import MOST_BASES, MOST_NAME_CHARACTERS, MOST_PARAMETERS, signature_of, text_of
+from contexten_core.codebase.names import (
+    MOST_BASES,
+    MOST_NAME_CHARACTERS,
+    MOST_PARAMETERS,
+    MOST_SIGNATURE_CHARACTERS,
+    text_of,
+)
 from contexten_core.codebase.parse import has_error
 from contexten_core.codebase.python_cost import expressions_cost
 from contexten_core.codebase.python_doubt import is_doubtful
@@ -58,7 +64,16 @@ _STARRED = re.compile(rb"except[ \t\x01\\]*\*")
 _CASE = re.compile(rb"case" + _NO_WORD + rb"([^:()\[\]{}\n]*+(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*+):")
 _ANY_GROUP = re.compile(GROUP)
 _GUARD = re.compile(rb"(?<![\w.\x80-\xff])if" + _NO_WORD)
-_WILDCARD = re.compile(rb"[ \t\x01\\(]*(?!(?:True|False|None)" + _NO_WORD + rb")(?!\d)" + _NAME + rb"[ \t\x01\\)]*(?:if" + _NO_WORD + rb".*)?\Z", re.DOTALL)
+_WILDCARD = re.compile(
+    rb"[ \t\x01\\(]*(?!(?:True|False|None)"
+    + _NO_WORD
+    + rb")(?!\d)"
+    + _NAME
+    + rb"[ \t\x01\\)]*(?:if"
+    + _NO_WORD
+    + rb".*)?\Z",
+    re.DOTALL,
+)
 _ONLY_RETURN = re.compile(rb"[\s\x01\x02rRuU]*return" + _NO_WORD + rb"[^\n]*\s*\Z")
 _TRIVIA = re.compile(rb"\n[ \t\r\f\v]*+(?=\n|\Z)")
 _BLANK = bytes(byte if byte == 0x01 else ord(" ") for byte in range(256))
@@ -82,27 +97,21 @@ class _Block(IntEnum):
 class _Frame:
     """A module, function or class while it is read."""
 
-    __slots__ = (
-        "cognitive", "decorators", "docstring", "end_line", "extra", "ifs", "inner", "is_function", "is_method", "level", "levels",
-        "line", "name", "nest", "nesting", "owner", "place", "segments", "signature", "structural", "values", "words",
-    )  # fmt: skip
+    end_line = 0
+    is_method = False
+    values: tuple[str, ...] = ()
+    signature = ""
+    docstring: str | None = None
+    decorators: tuple[str, ...] = ()
+    extra = ifs = cognitive = structural = nest = nesting = level = 0
+    calls: tuple[str, ...] = ()
+    complexity = 1
+    inner: tuple["_Frame", ...] = ()
 
     def __init__(self, *, name: str, owner: str, is_function: bool, line: int, place: int) -> None:
         self.name, self.owner, self.is_function, self.line, self.place = name, owner, is_function, line, place
-        self.end_line = line
-        self.is_method = False
-        self.values: tuple[str, ...] = ()
-        self.signature = ""
-        self.docstring: str | None = None
-        self.decorators: tuple[str, ...] = ()
         self.segments: list[Span] = []
-        self.extra = 0
-        self.ifs = 0
-        self.cognitive = self.structural = 0
-        self.nest = self.nesting = self.level = 0
         self.levels: list[tuple[int, int]] = []
-        self.inner: list[_Frame] = []
-        self.words: tuple[tuple[str, ...], int] = ((), 0)
 
     @property
     def path(self) -> str:
@@ -166,7 +175,7 @@ class _Reader:
         self._decorators: list[Span] = []
         self._undocumented: _Frame | None = None
 
-    def read(self) -> None:
+    def read(self) -> None:  # noqa: C901, PLR0912 - one case per kind of line
         text, opened = self._text, self._open
         has_tabs = b"\t" in text
         indents = [0]
@@ -209,7 +218,7 @@ class _Reader:
             self.is_doubtful |= line.endswith(b":") or b":" not in line
         self.module.segments.append((self._segment, end))
 
-    def _header(self, word: bytes, place: int, indent: int, closed: _Block) -> bool:
+    def _header(self, word: bytes, place: int, indent: int, closed: _Block) -> bool:  # noqa: C901, PLR0912 - one case per kind of line
         """Open the block that a line starts; tell whether it does start one."""
         if word == b"@":
             if not self._decorators:
@@ -275,7 +284,7 @@ class _Reader:
     def _case(self, place: int) -> int:
         """Return what a case adds to the branches.
 
-        That is one, less the `if` of its guard, and less one for the first case without a pattern, the `else` of the match.
+        That is one, less the `if` of its guard, and less one for the first case without a pattern, which is the `else`.
         """
         case = _CASE.match(self._text, place)
         if case is None:
@@ -315,7 +324,7 @@ class _Reader:
         frame.level = outer.nest
         frame.is_method = is_function and not outer.is_function and outer is not self.module
         if is_function and outer.is_function:
-            outer.inner.append(frame)
+            outer.inner += (frame,)
         kept = self.functions if is_function else self.classes
         if len(kept) < self._most:
             kept.append(frame)
@@ -357,7 +366,7 @@ class _Reader:
         text = self._text
         own = b"\n".join([text[start:end] for start, end in frame.segments])
         words = words_of(own)
-        frame.words = words.calls, 1 + words.branches + frame.extra
+        frame.calls, frame.complexity = words.calls, 1 + words.branches + frame.extra
         if words.is_costly or words.ifs > frame.ifs:
             cost = expressions_cost(self._python, spans=frame.segments, levels=frame.levels)
             frame.cognitive += cost.cognitive
@@ -367,7 +376,7 @@ class _Reader:
             is_decorator = len(frame.inner) == 1 and _ONLY_RETURN.match(own) is not None
             frame.cognitive += inner.cognitive + inner.structural * (inner.level + (not is_decorator))
             frame.structural += inner.structural
-        frame.inner = []
+        frame.inner = ()
         frame.segments = []
 
     def _end_segment(self, place: int) -> None:
@@ -388,11 +397,10 @@ class _Reader:
         return docstring(literal, indent=indent) if _DOCUMENTS.match(literal) else None
 
     def _signature(self, start: int, end: int) -> str:
-        if b"#" in self._source[start:end]:
-            written = self._source[start:end].decode(errors="replace")
-            uncommented = _COMMENT.sub(lambda found: found[1] or "", written).encode()
-            return signature_of(text=uncommented, start=0, end=len(uncommented))
-        return signature_of(text=self._source, start=start, end=end)
+        written = self._source[start : min(end, start + 4 * MOST_SIGNATURE_CHARACTERS)].decode(errors="replace")
+        if "#" in written:
+            written = _COMMENT.sub(lambda found: found[1] or "", written)
+        return " ".join(written.split())[:MOST_SIGNATURE_CHARACTERS].rstrip(" :")
 
     def _take_decorators(self) -> tuple[str, ...]:
         taken, self._decorators = self._decorators[:MOST_DECORATORS], []
@@ -428,7 +436,6 @@ def _parameters(inside: bytes) -> tuple[str, ...]:
 
 
 def _function(frame: _Frame) -> FunctionFact:
-    calls, complexity = frame.words
     return FunctionFact(
         frame.name,
         frame.line,
@@ -439,10 +446,10 @@ def _function(frame: _Frame) -> FunctionFact:
         frame.signature,
         frame.docstring,
         frame.decorators,
-        complexity,
+        frame.complexity,
         frame.cognitive,
         frame.nesting,
-        calls,
+        frame.calls,
     )
 
 

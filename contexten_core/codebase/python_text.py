@@ -1,7 +1,8 @@
 r"""Python source with everything in it that is not its structure made to look alike, at the same places.
 
-Python's structure is in its lines and their indents. To see it, strings become runs of `\2`, comments become spaces, and
-the line breaks inside of strings and brackets, and after backslashes, become `\1`: what is left of `\n` ends statements.
+Python's structure is in its lines and their indents. To see it, strings become runs of `\2`, comments become spaces,
+and the line breaks inside of strings and brackets, and after backslashes, become `\1`: what is left of `\n` ends
+statements.
 Nothing moves, so a place in the result is a place in the source. All of it is done by regular expressions that take
 linear time, several times as fast as a syntax tree is walked.
 """

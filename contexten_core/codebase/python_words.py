@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 MOST_CALLS = 1_000
 
-_WORD_BYTES = frozenset(b"_.(0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\x03") | set(range(0x80, 0x100))
+_WORD_BYTES = frozenset(b"_.(0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\x03") | set(
+    range(0x80, 0x100)
+)
 _TO_WORDS = bytes(byte if byte in _WORD_BYTES else ord(" ") for byte in range(256))
 _OPENING = ord("(")
 _DOT = ord(".")

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
 
 from tree_sitter import Node
 
@@ -30,7 +30,9 @@ _DEFAULT = re.compile(rb"default\b|\*\s*\)|_\s*=>|case\s+_\s*:")
 _EXPRESSIONS = frozenset({"ternary_expression", "conditional_expression", "conditional", "switch_expression"})
 _METHODS = frozenset({"method_declaration", "constructor_declaration", "destructor_declaration"})
 _LABELS = frozenset({"label", "statement_identifier", "label_name"})
-_BETWEEN = re.compile(rb"(?:[\s@]|export|default|abstract|async|static|pub(?:\([^)]*\))?|declare|/\*.*?\*/|//[^\n]*)*+", re.DOTALL)
+_BETWEEN = re.compile(
+    rb"(?:[\s@]|export|default|abstract|async|static|pub(?:\([^)]*\))?|declare|/\*.*?\*/|//[^\n]*)*+", re.DOTALL
+)
 _DECORATOR_MARKS = re.compile(r"\A(?:@|#!?\[|\[\[?)|\]?\]\Z")
 
 
@@ -93,11 +95,14 @@ class _Open:
     closes_control: bool = False
 
 
+_Head = tuple[str, int, int, str, bool, tuple[str, ...], str, str | None, tuple[str, ...]]
+
+
 @dataclass(slots=True)
 class _Function:
     """A function while it is read: the first fields of its fact, and how deep it stands in the function around it."""
 
-    head: tuple[Any, ...]
+    head: _Head
     level: int
     complexity: Complexity = field(default_factory=Complexity)
     calls: dict[str, None] = field(default_factory=dict)
@@ -158,7 +163,7 @@ class Reader:
         complexity = self._functions[0].complexity
         return complexity.cognitive, complexity.structural
 
-    def visit(self, node: Node) -> None:
+    def visit(self, node: Node) -> None:  # noqa: C901, PLR0912 - one case per kind of node
         kind, start = self._kinds[node.kind_id], node.start_byte
         if self._open and self._open[-1].end <= start:
             self._close(start)
@@ -206,9 +211,7 @@ class Reader:
         for operators in function.sequences:
             operators.sort()
             function.complexity.cyclomatic += len(operators)
-            function.complexity.cognitive += 1 + sum(
-                one[1] != two[1] for one, two in zip(operators, operators[1:], strict=False)
-            )
+            function.complexity.cognitive += 1 + sum(one[1] != two[1] for one, two in pairwise(operators))
         if function.outer is not None:
             function.outer.complexity.take(function.complexity, levels=function.level + 1)
         self._function = function.outer
@@ -218,7 +221,11 @@ class Reader:
         for rows, is_class in ((kind.functions, False), (kind.classes, True)):
             for row in rows:
                 body = node.child_by_field_name(row.body) if row.body else node.child_by_field_name("body")
-                if (body is None and row.body) or node.id in self._values or (row.of and body and body.type not in row.of):
+                if (
+                    (body is None and row.body)
+                    or node.id in self._values
+                    or (row.of and body and body.type not in row.of)
+                ):
                     continue
                 if row.of and row.name[:1] == ("declarator",) and body and body.child_by_field_name("name"):
                     continue
@@ -232,7 +239,15 @@ class Reader:
         return False
 
     def _add(
-        self, node: Node, *, row: Definition, body: Node | None, name: str, qualified: str, named: Node | None, is_class: bool
+        self,
+        node: Node,
+        *,
+        row: Definition,
+        body: Node | None,
+        name: str,
+        qualified: str,
+        named: Node | None,
+        is_class: bool,
     ) -> None:
         start, end = node.start_point, node.end_point
         line, end_line = start.row + 1, end.row + (not (end.column == 0 and end.row > start.row))
@@ -248,9 +263,7 @@ class Reader:
         owner = owner[:MOST_OWNER_CHARACTERS]
         first = min(node.start_byte, self._outermost(node.start_byte))
         decorators, first = self._decorators_of(node, first=first, name_start=named.start_byte if named else first)
-        docstring = comment_before(
-            text=self._text, place=first, ends=self._comment_starts, marks=self._grammar.docs
-        )
+        docstring = comment_before(text=self._text, place=first, ends=self._comment_starts, marks=self._grammar.docs)
         parameters = None if is_class else parameters_node(node, row=row, body=body)
         name_start = named.start_byte if named else node.start_byte
         if row.body == "name":
@@ -333,8 +346,16 @@ class Reader:
                     break
                 held = child.children if child.type == "modifiers" else (child,)
                 for one in held:
-                    inner = one.children if one.type == "attribute_list" and one.child_count and one.children[0].type == "attribute_group" else (one,)
-                    found.extend((part.start_byte, part.end_byte) for part in inner if part.type in self._grammar.decorators)
+                    inner = (
+                        one.children
+                        if one.type == "attribute_list"
+                        and one.child_count
+                        and one.children[0].type == "attribute_group"
+                        else (one,)
+                    )
+                    found.extend(
+                        (part.start_byte, part.end_byte) for part in inner if part.type in self._grammar.decorators
+                    )
         texts = (
             _DECORATOR_MARKS.sub("", text_of(self._text, start, end, MOST_DECORATOR_CHARACTERS + 4)).strip()
             for start, end in dict.fromkeys(found[:MOST_DECORATORS])
@@ -425,7 +446,7 @@ class Reader:
 
     def _only_chains(self, node: Node) -> bool:
         held = next((child for child in node.named_children if "comment" not in child.type), None)
-        if held is None or held.type not in self._chained_nodes or node.type not in {"else_clause"}:
+        if held is None or held.type not in self._chained_nodes or node.type != "else_clause":
             return False
         self._chained.add(held.id)
         return True
@@ -446,9 +467,10 @@ class Reader:
             sequence = []
             function.sequences.append(sequence)
         sequence.extend(operators)
-        for operand in node.named_children:
+        for child in node.named_children:
+            operand = child
             while operand.type == "parenthesized_expression" and operand.named_child_count == 1:
-                operand = operand.named_child(0) or operand
+                operand = operand.named_children[0]
             if self._kinds.get(operand.kind_id, _NOTHING).is_logical:
                 self._groups[operand.id] = sequence
 
@@ -459,5 +481,9 @@ _NOTHING = Kind()
 def _fact(function: _Function) -> FunctionFact:
     complexity = function.complexity
     return FunctionFact(
-        *function.head, complexity.cyclomatic, complexity.cognitive, complexity.nesting, tuple(function.calls)
+        *function.head,
+        complexity=complexity.cyclomatic,
+        cognitive=complexity.cognitive,
+        nesting=complexity.nesting,
+        calls=tuple(function.calls),
     )

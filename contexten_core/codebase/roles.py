@@ -35,7 +35,9 @@ _VENDORED_FOLDERS = frozenset(
         ".yarn",
     }
 )
-_VENDORED_NAME = re.compile(r"jquery(?:-[\d.]+)?(?:\.min)?\.js|.+[.-]min\.(?:js|css|mjs)|gradlew(?:\.bat)?|mvnw(?:\.cmd)?")
+_VENDORED_NAME = re.compile(
+    r"jquery(?:-[\d.]+)?(?:\.min)?\.js|.+[.-]min\.(?:js|css|mjs)|gradlew(?:\.bat)?|mvnw(?:\.cmd)?"
+)
 _GENERATED_NAME = re.compile(
     r".+(?:_pb2(?:_grpc)?\.pyi?|\.pb\.(?:go|cc|h|gw\.go)|_generated\.\w+|\.generated\.\w+|\.g\.(?:cs|dart)|\.designer\.cs"
     r"|\.min\.(?:js|css|mjs)|\.bundle\.js|\.js\.map|\.css\.map)"
@@ -61,7 +63,9 @@ def is_test(path: str, facts: FileFacts | None = None) -> bool:  # noqa: ARG001 
 def is_vendored(path: str) -> bool:
     """Tell whether a file is a copy of somebody else's, by where it is."""
     *folders, name = path.split("/")
-    return any(folder.lower() in _VENDORED_FOLDERS for folder in folders) or bool(_VENDORED_NAME.fullmatch(name.lower()))
+    return any(folder.lower() in _VENDORED_FOLDERS for folder in folders) or bool(
+        _VENDORED_NAME.fullmatch(name.lower())
+    )
 
 
 def is_generated(path: str, facts: FileFacts | None = None) -> bool:
@@ -72,7 +76,8 @@ def is_generated(path: str, facts: FileFacts | None = None) -> bool:
 def says_generated(text: bytes) -> bool:
     """Tell whether a comment in the first lines of a text says that a program wrote it."""
     head = text[:_HEAD_BYTES]
-    if _GENERATED.search(head) is None:
+    lower = head.lower()
+    if b"generated" not in lower and b"do not edit" not in lower:
         return False
     return any(
         _GENERATED.search(line) and _COMMENT.match(line) for line in head.split(b"\n", _HEAD_LINES)[:_HEAD_LINES]

@@ -11,8 +11,9 @@ from contexten_core.codebase.pool import AnalysisPool, Item, analyse_here
 from contexten_core.codebase.record import Record, read_record, record_kind
 from contexten_core.codebase.snapshot import Changes, Snapshot, update
 from contexten_core.errors import GitError
-from contexten_core.execution.git import BlobEntry, FileKind, Mirror
+from contexten_core.execution.git import BlobEntry, Mirror
 from contexten_core.execution.git_errors import UnknownRefError
+from contexten_core.execution.git_history import FileKind
 
 Progress = Callable[[int, int], None]
 """Called with how many files are done, and how many there are; from another thread than the caller's."""

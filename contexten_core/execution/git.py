@@ -4,19 +4,18 @@ A mirror holds single commits with the newest part of their history, each under 
 inside a folder that somebody else has written.
 """
 
-import re
 import secrets
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
 from contexten_core.errors import GitError
 from contexten_core.execution.file_lock import file_lock
 from contexten_core.execution.git_errors import UnadvertisedError, UnknownRefError
+from contexten_core.execution.git_history import FileKind, GitHistory, shown_path
 from contexten_core.execution.git_names import Source, Transport, check_object_id, full_ref_names, parse_source
 from contexten_core.execution.git_process import GitProcess, run_git
 from contexten_core.execution.trees import confine_links, remove_tree
@@ -24,8 +23,6 @@ from contexten_core.execution.trees import confine_links, remove_tree
 _LOCAL_CONFIG = Path(__file__).with_name("local_sources.gitconfig")
 _MAX_ENTRIES = 300_000
 _WHOLE_HISTORY = 2**31 - 1
-_REVISION = re.compile(r"[0-9a-f]{4,64}(?:[~^][0-9]{0,6}){0,20}")
-_NO_MODE = "000000"
 HISTORY_DEPTH = 300
 """Generations of commits that are fetched with one, for what their history says of its files."""
 
@@ -33,15 +30,6 @@ _PASSED_ON = (
     *("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSH_AUTH_SOCK"),
 )
-
-
-class FileKind(StrEnum):
-    """What a tree entry is, by git's own mode."""
-
-    REGULAR = "100644"
-    EXECUTABLE = "100755"
-    SYMLINK = "120000"
-    SUBMODULE = "160000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +47,6 @@ class BlobEntry:
     blob_id: str
     size: int
     mode: FileKind
-
-
-@dataclass(frozen=True, slots=True)
-class EntryChange:
-    """An entry in which two commits differ: what it is in the newer one, or None and None when it is not there."""
-
-    path: str
-    blob_id: str | None
-    mode: FileKind | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +98,7 @@ class GitMirrors:
         )
 
 
-class Mirror:
+class Mirror(GitHistory):
     """One repository's mirror. Every method blocks; any number of threads and processes may use one mirror."""
 
     def __init__(
@@ -201,69 +180,10 @@ class Mirror:
         for record in self._tree_records(commit):
             if len(entries) < limit:
                 entry = _parse_entry(record)
-                entries.append(BlobEntry(_shown(entry.path), entry.blob_id, entry.size, entry.mode))
+                entries.append(BlobEntry(shown_path(entry.path), entry.blob_id, entry.size, entry.mode))
             else:
                 more += 1
         return entries, more
-
-    def changes(self, base: str, commit: str) -> list[EntryChange]:
-        """List in which entries one fetched commit differs from another, with their paths as in `listing`.
-
-        Raises:
-            GitError: one of them is not in this mirror.
-        """
-        found = []
-        arguments = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--full-index"]
-        with GitProcess(
-            f"comparing {commit} with {base} of {self.url}",
-            [*arguments, "--end-of-options", check_object_id(base), check_object_id(commit)],
-            git_dir=self._folder,
-            timeout_seconds=self._timeout,
-        ) as process:
-            records = process.records(b"\0")
-            for what, path in zip(records, records, strict=True):
-                _, new_mode, _, new_id, _ = what.decode("ascii").split()
-                is_there = new_mode != _NO_MODE
-                mode = FileKind(new_mode) if is_there else None
-                found.append(EntryChange(_shown(path), new_id if is_there else None, mode))
-            process.finish()
-        return found
-
-    def first_parents(self, commit: str, *, limit: int) -> list[str]:
-        """List a fetched commit and those before it on its own branch, newest first, as far as they are here."""
-        with GitProcess(
-            f"reading the history of {self.url}",
-            ["rev-list", "--first-parent", f"--max-count={limit}", "--end-of-options", check_object_id(commit), "--"],
-            git_dir=self._folder,
-            timeout_seconds=self._timeout,
-        ) as process:
-            found = [check_object_id(record.decode("ascii")) for record in process.records(b"\n")]
-            process.finish()
-        return found
-
-    def resolve(self, revision: str) -> str | None:
-        """Return the commit that an id, or the beginning of one, with `~2` and the like behind it, leads to here."""
-        if not _REVISION.fullmatch(revision):
-            return None
-        return self._answer(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"])
-
-    def merge_base(self, commit: str, other: str) -> str | None:
-        """Return where two fetched commits parted, or None when that is not in the history that is here."""
-        return self._answer(["merge-base", check_object_id(commit), check_object_id(other)])
-
-    def _answer(self, arguments: Sequence[str]) -> str | None:
-        """Return the one id that git answers with, or None when it knows none."""
-        try:
-            with GitProcess(
-                f"looking for a commit of {self.url}", arguments, git_dir=self._folder, timeout_seconds=self._timeout
-            ) as process:
-                found = [record.decode("ascii") for record in process.records(b"\n")]
-                process.finish()
-        except GitError as error:
-            if error.transient:
-                raise
-            return None
-        return check_object_id(found[0]) if found else None
 
     def read(self, blob_ids: Iterable[str], *, max_bytes: int = 8 * 1024**2) -> Iterator[tuple[str, bytes]]:
         """Yield the content of each distinct blob, in the order given, with one git process.
@@ -297,75 +217,6 @@ class Mirror:
                     if size <= max_bytes:
                         yield blob_id, content
                 process.finish()
-
-    def log(self, commit: str, *, limit: int) -> Iterator[bytes]:
-        r"""Yield the log of a fetched commit, newest first, as NUL-separated fields; merges are left out.
-
-        Each commit is `\x01ID`, its author's name, its author's time in seconds since 1970, and the paths that it
-        touched. Where the history was cut off, and at its very beginning, a commit touches nothing.
-
-        Raises:
-            GitError: the commit is not in this mirror.
-        """
-        form = "--format=%x01%H%x00%aN%x00%at"
-        arguments = ["log", "-z", "--name-only", "--no-renames", "--no-merges", f"--max-count={limit}", form]
-        with GitProcess(
-            f"reading the history of {self.url}",
-            [*arguments, "--end-of-options", check_object_id(commit), "--"],
-            git_dir=self._folder,
-            timeout_seconds=self._timeout,
-            config=["log.showRoot=false"],
-        ) as process:
-            yield from process.records(b"\0")
-            process.finish()
-
-    def diff(self, base: str, head: str) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Yield what differs between two fetched commits: `:MODE MODE ID ID STATUS` of each change, and its paths.
-
-        A rename has two paths, the older first. The order is that of `hunks`.
-
-        Raises:
-            GitError: a commit is not in this mirror.
-        """
-        with self._diff_tree(["--raw", "-z", "--no-abbrev"], base, head) as process:
-            header = b""
-            for record in process.records(b"\0"):
-                if not header:
-                    header = record
-                    paths: list[bytes] = []
-                    continue
-                paths.append(record)
-                if len(paths) == 1 + (header[-4:-3] in b"RC" and header[-3:].isdigit()):
-                    yield header, paths
-                    header = b""
-            process.finish()
-
-    def hunks(self, base: str, head: str) -> Iterator[bytes]:
-        """Yield the beginnings of the lines of the patch between two fetched commits, without context lines.
-
-        Raises:
-            GitError: a commit is not in this mirror.
-        """
-        with self._diff_tree(["--patch", "--unified=0", "--no-ext-diff", "--no-textconv"], base, head) as process:
-            for line in process.beginnings(b"\n", keep=200):
-                process.extend()
-                yield line
-            process.finish()
-
-    def _diff_tree(self, arguments: Sequence[str], base: str, head: str) -> GitProcess:
-        commits = [check_object_id(base), check_object_id(head)]
-        return GitProcess(
-            f"comparing commits of {self.url}",
-            ["diff-tree", "-r", "--find-renames", "--no-color", *arguments, "--end-of-options", *commits, "--"],
-            git_dir=self._folder,
-            timeout_seconds=self._timeout,
-            config=["diff.renameLimit=1000"],
-        )
-
-    @property
-    def is_cut_off(self) -> bool:
-        """Whether the history of some commit here goes back further than what was fetched."""
-        return (self._folder / "shallow").exists()
 
     def checkout(self, commit: str, destination: Path, *, max_bytes: int = 4 * 1024**3) -> None:
         """Write the files of a fetched commit, and nothing of git's own, into a new folder.
@@ -562,7 +413,3 @@ def _parse_entry(record: bytes) -> _RawEntry:
     facts, _, path = record.partition(b"\t")
     mode, _, object_id, size = facts.decode("ascii").split()
     return _RawEntry(path, object_id, 0 if size == "-" else int(size), FileKind(mode))
-
-
-def _shown(path: bytes) -> str:
-    return path.decode("utf-8", "backslashreplace")

@@ -13,7 +13,8 @@ import pytest
 from contexten_core.codebase.history import parse_log
 from contexten_core.errors import GitError
 from contexten_core.execution.file_lock import file_lock
-from contexten_core.execution.git import FileKind, GitMirrors, Mirror
+from contexten_core.execution.git import GitMirrors, Mirror
+from contexten_core.execution.git_history import FileKind
 
 if TYPE_CHECKING:
     from tests.component.execution.conftest import Origin

@@ -11,7 +11,7 @@ from contexten_core.codebase.analyse import analyse_file
         ("a.c", "/* one\n\ntwo */\nint x; // no\nint y = 1; /* no\nthree */\n", 2, 3),
         ("a.c", 'char *glob = "src/**/*.c";\nint x;\n', 2, 0),
         ("a.c", "char quote = '\"'; /* no\none */\n", 1, 1),
-        ("a.c", "/* never closed\nint x;\n", 0, 2),
+        ("a.swift", "/* never closed\nint x;\n", 0, 2),
         ("a.kt", 'val s = """\n// no\n"""\n', 3, 0),
         ("a.sh", "#!/bin/sh\necho ${a#b} # no\n  # two\n", 1, 2),
         ("a.lua", "-- one\n--[[ two\nthree ]]\nprint('--')\n", 1, 3),

@@ -73,7 +73,7 @@ abstract class A { A() {} abstract void no(); int f() { return g(x -> x); }
 interface I { void no(); default void d() {} }
 @interface Note {}
 """,
-        "A f P e d",
+        "A no f P e no d",
         "A P E I Note",
     ),
     "a.rs": (
@@ -85,7 +85,7 @@ async fn free() { fn nested() {} }
 type Alias = E; mod m {}
 macro_rules! make { () => { fn hidden() {} } }
 """,
-        "given no free nested",
+        "no given no free nested",
         "Unit Pair E U T",
     ),
     "a.rb": (
