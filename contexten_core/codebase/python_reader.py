@@ -20,7 +20,6 @@ from contexten_core.codebase.names import (
 )
 from contexten_core.codebase.parse import has_error
 from contexten_core.codebase.python_cost import expressions_cost
-from contexten_core.codebase.python_doubt import is_doubtful
 from contexten_core.codebase.python_imports import python_imports
 from contexten_core.codebase.python_text import GROUP, PythonText, python_text
 from contexten_core.codebase.python_words import calls_in, words_of
@@ -133,14 +132,14 @@ def read_python(*, text: bytes, seconds: float, most_definitions: int) -> Parsed
 
     Args:
         text: UTF-8, errors included, its lines ended by a line feed.
-        seconds: processor time of this thread that may be spent on telling whether a doubtful text has syntax errors.
+        seconds: processor time of this thread that may be spent on telling whether the text has syntax errors.
         most_definitions: functions to keep, and as many classes.
     """
     python = python_text(text)
     reader = _Reader(python, most_definitions)
     reader.read()
     notes = []
-    if (reader.is_doubtful or is_doubtful(python)) and has_error(text=text, grammar="python", seconds=seconds):
+    if has_error(text=text, grammar="python", seconds=seconds):
         notes.append(Note.NOT_UNDERSTOOD)
     if reader.has_too_many:
         notes.append(Note.TOO_MANY)
@@ -161,7 +160,6 @@ class _Reader:
     def __init__(self, python: PythonText, most_definitions: int) -> None:
         self.functions: list[_Frame] = []
         self.classes: list[_Frame] = []
-        self.is_doubtful = python.is_broken
         self.has_too_many = False
         self.module = _Frame(name="", owner="", is_function=False, line=0, place=0)
         self._python = python
@@ -175,7 +173,7 @@ class _Reader:
         self._decorators: list[Span] = []
         self._undocumented: _Frame | None = None
 
-    def read(self) -> None:  # noqa: C901, PLR0912 - one case per kind of line
+    def read(self) -> None:  # noqa: C901 - one case per kind of line
         text, opened = self._text, self._open
         has_tabs = b"\t" in text
         indents = [0]
@@ -183,21 +181,18 @@ class _Reader:
         for match in _LINE.finditer(text):
             start, place = match.span(1)
             indent = place - start
+            if indent == current and header < 0 and match.lastindex == 1 and self._undocumented is None:
+                last = place
+                continue
             if has_tabs and indent:
                 indent = len(match[1].expandtabs())
             if indent != current:
                 if indent > current:
-                    self.is_doubtful |= not text[last : start - 1].rstrip().endswith(b":")
                     indents.append(indent)
                 else:
                     while indents[-1] > indent:
                         indents.pop()
-                    self.is_doubtful |= indents[-1] != indent
                 current = indent
-            if header >= indent:
-                # A header without anything deeper below has to go on in its own line.
-                line = text[last : start - 1].rstrip()
-                self.is_doubtful |= line.endswith(b":") or b":" not in line
             closed = _Block.MODULE
             while opened[-1].indent >= indent:
                 block = self._close(start - 1, last)
@@ -213,9 +208,6 @@ class _Reader:
         end = len(text)
         while len(opened) > 1:
             self._close(end, last)
-        if header >= 0:
-            line = text[last:].rstrip()
-            self.is_doubtful |= line.endswith(b":") or b":" not in line
         self.module.segments.append((self._segment, end))
 
     def _header(self, word: bytes, place: int, indent: int, closed: _Block) -> bool:  # noqa: C901, PLR0912 - one case per kind of line
@@ -301,7 +293,6 @@ class _Reader:
         head = (_DEF if is_function else _CLASS).match(text, place)
         broken = None
         if head is None:
-            self.is_doubtful = True
             broken = _BROKEN.match(text, place)
             if broken is None:
                 return

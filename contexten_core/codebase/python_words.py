@@ -11,7 +11,6 @@ _WORD_BYTES = frozenset(b"_.(0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO
 )
 _TO_WORDS = bytes(byte if byte in _WORD_BYTES else ord(" ") for byte in range(256))
 _OPENING = ord("(")
-_DOT = ord(".")
 _SUPER, _SUPER_WORD = b"super().", b"super\x03."
 _BRANCHES = ("if", "elif", "for", "while", "except", "and", "or")
 _OTHERS = ("assert", "lambda")
@@ -21,9 +20,10 @@ _COSTLY = frozenset(word.encode() + end for word in ("and", "or", "lambda") for 
 _IFS = (b"if", b"if(")
 # What may stand in front of a bracket without being called.
 _NOT_CALLED = frozenset(
-    b"and as assert async await case class def del elif else except exec finally for from global if import in is lambda"
-    b" match nonlocal not or print raise return try while with yield".split()
-) - {b"print", b"exec"}
+    word + b"("
+    for word in b" and as assert async await case class def del elif else except finally for from global if import in is"
+    b" lambda match nonlocal not or raise return try while with yield".split(b" ")
+)
 _ASSERT = re.compile(rb"(?:(?<=[\n;:])|\A)[ \t\x01]*+assert(?![\w\x80-\xff])[^\n;]*")
 
 
@@ -67,14 +67,11 @@ def words_of(text: bytes) -> Words:
 
 def called(distinct: dict[bytes, None]) -> tuple[str, ...]:
     """Return the words that open a bracket, as names; "().save" after anything but names."""
-    calls = []
-    for word in distinct:
-        if word[-1] == _OPENING and len(word) > 1 and word[:-1] not in _NOT_CALLED:
-            name = word[:-1].decode(errors="replace").replace("\x03", "()").strip(".")
-            if not name or name[0].isdigit():
-                continue
-            calls.append(f"().{name}" if word[0] == _DOT else name)
-    return tuple(dict.fromkeys(calls[:MOST_CALLS]))
+    opened = [word for word in distinct if word[-1] == _OPENING and word not in _NOT_CALLED][:MOST_CALLS]
+    if not opened:
+        return ()
+    names = b" ".join(opened).decode(errors="replace")[:-1].replace("\x03", "()").split("( ")
+    return tuple([name if name[0] != "." else f"().{name.lstrip('.')}" for name in names])
 
 
 def calls_in(pieces: Sequence[bytes]) -> tuple[str, ...]:
