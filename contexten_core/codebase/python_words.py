@@ -21,8 +21,8 @@ _IFS = (b"if", b"if(")
 # What may stand in front of a bracket without being called.
 _NOT_CALLED = frozenset(
     word + b"("
-    for word in b" and as assert async await case class def del elif else except finally for from global if import in is"
-    b" lambda match nonlocal not or raise return try while with yield".split(b" ")
+    for word in b" and as assert async await case class def del elif else except finally for from global if import in"
+    b" is lambda match nonlocal not or raise return try while with yield".split(b" ")
 )
 _ASSERT = re.compile(rb"(?:(?<=[\n;:])|\A)[ \t\x01]*+assert(?![\w\x80-\xff])[^\n;]*")
 
