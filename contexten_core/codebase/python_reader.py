@@ -58,7 +58,7 @@ _INNER_GROUP = re.compile(rb"[(\[{][^()\[\]{}]*+[)\]}]")
 _LAMBDA = re.compile(rb"(?<![\w\x80-\xff])lambda" + _NO_WORD + rb"[^:]*:")
 _PARAMETER = re.compile(rb"[ \t\x01\\]*\*{0,2}[ \t\x01\\]*(" + _NAME + rb")")
 _KEYWORD = re.compile(rb"[ \t\x01\\]*" + _NAME + rb"[ \t\x01\\]*=(?!=)")
-_MATCH = re.compile(rb"match(?:[ \t\x01\\]+[^ \t\x01\\=.,:)\]};]|[(\[{\x02-])")
+_MATCH = re.compile(rb"match(?:[ \t\x01\\]+(?:[^ \t\x01\\=.,:)\]};]|\.\.\.)|[(\[{\x02-])")
 _STARRED = re.compile(rb"except[ \t\x01\\]*\*")
 _CASE = re.compile(rb"case" + _NO_WORD + rb"([^:()\[\]{}\n]*+(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*+):")
 _ANY_GROUP = re.compile(GROUP)
@@ -176,7 +176,6 @@ class _Reader:
     def read(self) -> None:  # noqa: C901 - one case per kind of line
         text, opened = self._text, self._open
         has_tabs = b"\t" in text
-        indents = [0]
         current, header, last = 0, -1, 0
         for match in _LINE.finditer(text):
             start, place = match.span(1)
@@ -186,13 +185,7 @@ class _Reader:
                 continue
             if has_tabs and indent:
                 indent = len(match[1].expandtabs())
-            if indent != current:
-                if indent > current:
-                    indents.append(indent)
-                else:
-                    while indents[-1] > indent:
-                        indents.pop()
-                current = indent
+            current = indent
             closed = _Block.MODULE
             while opened[-1].indent >= indent:
                 block = self._close(start - 1, last)

@@ -27,7 +27,9 @@ _MASK = bytes(0x01 if byte == _NEWLINE else 0x02 for byte in range(256))
 _OWN_MARKS = (b"\x01", b"\x02", b"\x03")
 _WITHOUT_OWN_MARKS = bytes(ord("?") if bytes([byte]) in _OWN_MARKS else byte for byte in range(256))
 _FORMAT_PREFIX = re.compile(rb"(?<![\w.])(?:[fFtT][rR]?|[rR][fFtT])\Z")
-_FIELD = re.compile(rb"\{\{|\}\}|\{([^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+)\}", re.DOTALL)
+_FIELD = re.compile(
+    rb"\{\{|\}\}|\{([^{}'\"]*+(?:(?:'[^'\n]*+'|\"[^\"\n]*+\"|\{[^{}]*+\})[^{}'\"]*+)*+)\}",
+)
 _INNER_STRING = re.compile(rb"\"[^\"\n]*+\"|'[^'\n]*+'")
 
 _SAME_LINE_LEVELS = 4
@@ -84,7 +86,7 @@ def _mask_tokens(parts: list[bytes]) -> bytes:
 
 
 def _with_fields(literal: bytes) -> bytes:
-    """Mask an f-string, but for the expressions in it."""
+    """Mask an f-string, but for the expressions in it, and in what says how to format them."""
     pieces: list[bytes] = []
     position = 0
     for match in _FIELD.finditer(literal):
@@ -94,7 +96,7 @@ def _with_fields(literal: bytes) -> bytes:
         expression = _EXPRESSION.match(field)
         length = expression.end() if expression else 0
         pieces += [literal[position : match.start()].translate(_MASK), b"{", field[:length]]
-        pieces += [b" " * (len(field) - length), b"}"]
+        pieces += [_with_fields(field[length:]), b"}"]
         position = match.end()
     pieces.append(literal[position:].translate(_MASK))
     return b"".join(pieces)

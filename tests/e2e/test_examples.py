@@ -107,6 +107,7 @@ def test_run_a_flow_starts_a_stack_for_itself(stack: ServedStack, household: Hou
 @pytest.mark.parametrize("name", ["development.env", "production.env"])
 def test_the_settings_of_an_environment_file_exist(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     known = set(as_environment(Settings())) | {"DB_HOST", "DB_PASSWORD", "GITHUB_ACCESS_TOKEN", "LINEAR_ACCESS_TOKEN"}
+    known |= {"GITHUB_WEBHOOK_SECRET", "LINEAR_WEBHOOK_SECRET", "SLACK_SIGNING_SECRET"}
     lines = [line for line in (EXAMPLES / name).read_text().splitlines() if line and not line.startswith("#")]
     names = [line.partition("=")[0] for line in lines]
     assert set(names) <= known

@@ -46,7 +46,8 @@ def full_row(table: Table, number: int) -> dict[str, Any]:
             (key,) = column.foreign_keys
             # Two references to one table are to two rows of it, and no two rows have the same two.
             index = references.index(column.name)
-            other = (number + 1 + index) % ROWS if number < ROWS else ROWS - 1 - index % ROWS
+            bare = ROWS if index == 0 else ROWS - 1 - index % ROWS
+            other = (number + 1 + index) % ROWS if number < ROWS else bare
             row[column.name] = row_id(key.column.table.name, other)
         else:
             row[column.name] = row_id(table.name, number) if column.primary_key else value_for(column, number)

@@ -227,7 +227,8 @@ def test_a_backup_of_an_older_revision_is_migrated_when_it_is_restored(
     oldest = migrate.known_revisions()[0]
     migrate.downgrade(database_config, oldest)
     fill(database_config, revision=oldest)
-    old_tables = [found.table for found in tables_at(oldest)]
+    # What is known of files is found out again, and its table emptied on the way.
+    old_tables = [found.table for found in tables_at(oldest) if found.table.name != "file_facts"]
     before = contents(database_config, old_tables)
 
     assert back_up(database_config, file).revision == oldest

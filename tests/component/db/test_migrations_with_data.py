@@ -13,12 +13,15 @@ from tests.component.db.filled import ROWS, Contents, contents, fill
 
 REVISIONS = migrate.known_revisions()
 STEPS = list(zip([migrate.BASE, *REVISIONS], REVISIONS, strict=False))
+# Tables of what is found out again, which a revision empties instead of rewriting.
+FORGOTTEN = {"0003": ("file_facts",)}
 step = pytest.mark.parametrize(("previous", "revision"), STEPS, ids=str)
 
 
-def _contents(config: DatabaseConfig, revision: str) -> Contents:
-    """Return every row as the tables of that revision have it."""
-    return contents(config, [found.table for found in tables_at(revision)])
+def _contents(config: DatabaseConfig, revision: str, *, step: str) -> Contents:
+    """Return every row as the tables of a revision have it, without those that the step to `step` empties."""
+    tables = [found.table for found in tables_at(revision)]
+    return contents(config, [table for table in tables if table.name not in FORGOTTEN.get(step, ())])
 
 
 def _shared(one: Contents, other: Contents) -> Contents:
@@ -44,16 +47,16 @@ def test_data_survives_an_upgrade_and_the_way_back(
     _at(database_config, previous)
     if previous != migrate.BASE:
         fill(database_config, revision=previous)
-    before = _contents(database_config, previous)
+    before = _contents(database_config, previous, step=revision)
     assert all(len(rows) == ROWS + 1 for rows in before.values())
 
     migrate.upgrade(database_config, revision)
-    after = _contents(database_config, revision)
+    after = _contents(database_config, revision, step=revision)
     assert _shared(before, after) == _shared(after, before)
     assert set(_shared(before, after)) == set(before) & set(after)
 
     migrate.downgrade(database_config, previous)
-    assert _contents(database_config, previous) == before
+    assert _contents(database_config, previous, step=revision) == before
 
 
 @step
@@ -62,14 +65,14 @@ def test_a_downgrade_takes_only_what_its_revision_had_brought(
 ) -> None:
     _at(database_config, revision)
     fill(database_config, revision=revision)
-    before = _contents(database_config, revision)
+    before = _contents(database_config, revision, step=revision)
 
     migrate.downgrade(database_config, previous)
-    left = _contents(database_config, previous)
+    left = _contents(database_config, previous, step=revision)
     assert _shared(left, before) == left == _shared(before, left)
 
     migrate.upgrade(database_config, revision)
-    again = _contents(database_config, revision)
+    again = _contents(database_config, revision, step=revision)
     assert _shared(again, left) == left
     assert {table for table, rows in again.items() if rows} == set(left)
 
