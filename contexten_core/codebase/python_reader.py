@@ -173,7 +173,7 @@ class _Reader:
         self._decorators: list[Span] = []
         self._undocumented: _Frame | None = None
 
-    def read(self) -> None:  # noqa: C901 - one case per kind of line
+    def read(self) -> None:
         text, opened = self._text, self._open
         has_tabs = b"\t" in text
         current, header, last = 0, -1, 0
