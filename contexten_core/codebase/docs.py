@@ -9,6 +9,7 @@ _MOST_BYTES = 4_000
 _MOST_COMMENTS = 40
 _MARKS = re.compile(r"^[ \t]*(?:/\*\*?!?<?|\*+/|\*(?!\*)|///?!?<?|//|#+!?|=begin|=end)?[ \t]?", re.MULTILINE)
 _END = re.compile(r"\s*\*+/\s*$")
+_TAGS = re.compile(r"</?(?:summary|remarks|para)>")
 _STRING = re.compile(r"[a-zA-Z]{0,2}(\"\"\"|'''|\"|')(.*)\Z", re.DOTALL)
 
 
@@ -55,7 +56,7 @@ def _alone(text: bytes, start: int) -> bool:
 
 
 def _cleaned(comment: str) -> str | None:
-    cleaned = _MARKS.sub("", _END.sub("", comment)).strip()
+    cleaned = _TAGS.sub("", _MARKS.sub("", _END.sub("", comment))).strip()
     return cleaned[:MOST_DOC_CHARACTERS].rstrip() or None
 
 

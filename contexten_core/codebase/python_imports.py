@@ -9,6 +9,8 @@ from contexten_core.codebase.python_text import PythonText
 
 _MOST_NAMES = 200
 _MOST_CHARACTERS = 300
+_MOST_HEAD_BYTES = 500
+_MOST_BYTES = 20_000
 _WORD = b"import"
 _END = re.compile(rb"[\n;]|\Z")
 _IN_WORD = re.compile(rb"[\w\x80-\xff]")
@@ -26,14 +28,15 @@ def _imports(python: PythonText) -> Iterator[ImportFact]:
     line = counted = found = 0
     place = text.find(_WORD)
     while place >= 0 and found < MOST_IMPORTS:
-        start = max(text.rfind(b"\n", 0, place), text.rfind(b";", max(0, place - 500), place)) + 1
+        first = max(0, place - _MOST_HEAD_BYTES)
+        start = max(text.rfind(b"\n", first, place), text.rfind(b";", first, place), first - 1) + 1
         if b":" in text[start:place]:
             start = text.rindex(b":", start, place) + 1
         head = _HEAD.fullmatch(text, start, place)
         after = place + len(_WORD)
         if head is not None and not _IN_WORD.match(text, after) and not _IN_WORD.match(text, place - 1):
-            end_of_it = _END.search(text, after)
-            rest = text[after : end_of_it.start() if end_of_it else len(text)]
+            end = _END.search(text, after, after + _MOST_BYTES)
+            rest = text[after : end.start() if end else after + _MOST_BYTES]
             start = head.end() if head[1] is None else text.rindex(b"from", start, place)
             line += python.source.count(b"\n", counted, start)
             counted = start

@@ -75,6 +75,7 @@ _WILDCARD = re.compile(
 )
 _ONLY_RETURN = re.compile(rb"[\s\x01\x02rRuU]*return" + _NO_WORD + rb"[^\n]*\s*\Z")
 _TRIVIA = re.compile(rb"\n[ \t\r\f\v]*+(?=\n|\Z)")
+_PADDED = re.compile(rb"\n[ \t\r\f\v]++(?=\n|\Z)")
 _BLANK = bytes(byte if byte == 0x01 else ord(" ") for byte in range(256))
 _ONLY_STRING = re.compile(rb"[rRuU]?[\x01\x02]+")
 _DOCUMENTS = re.compile(r"[rRuU]?[\"']")
@@ -463,11 +464,14 @@ def _lines(python: PythonText, text: bytes) -> LineCounts:
         pieces += [python.text[position:start], python.text[start:end].translate(_BLANK)]
         position = end
     pieces.append(python.text[position:])
-    without = b"".join(pieces).replace(b"\x01", b"\n")
+    without = bytearray(b"".join(pieces).replace(b"\x01", b"\n"))
+    for match in _PADDED.finditer(python.source):
+        # A line of spaces is blank, inside of a string too.
+        without[match.start() : match.end()] = match[0]
     return _counted(lines, _empty(python.source), _empty(without))
 
 
-def _empty(text: bytes) -> int:
+def _empty(text: bytes | bytearray) -> int:
     """Count the lines without anything, the last one only when no line break ends it."""
     found = len(_TRIVIA.findall(text))
     return found - text.endswith(b"\n") if found else 0

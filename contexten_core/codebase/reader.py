@@ -72,7 +72,11 @@ class Complexity:
     nesting: int = 0
 
     def level(self, place: int) -> int:
-        return sum(start <= place for start in self.nests)
+        """Return how deep a place is; of what is open, only the innermost may not have reached its inside yet."""
+        level = len(self.nests)
+        while level and self.nests[level - 1] > place:
+            level -= 1
+        return level
 
     def take(self, inner: "Complexity", *, levels: int) -> None:
         """Add the cognitive complexity of a function that stands in this one, so many levels deep."""
@@ -332,7 +336,7 @@ class Reader:
     def _decorators_of(self, node: Node, *, first: int, name_start: int) -> tuple[tuple[str, ...], int]:
         """Return the decorators of a definition, and where the first in front of it starts."""
         found: list[Span] = []
-        place = first
+        place = node.start_byte
         while self._decorators:
             start, end = self._decorators[-1]
             if end > place or _BETWEEN.fullmatch(self._text, end, place) is None:
@@ -360,7 +364,7 @@ class Reader:
             _DECORATOR_MARKS.sub("", text_of(self._text, start, end, MOST_DECORATOR_CHARACTERS + 4)).strip()
             for start, end in dict.fromkeys(found[:MOST_DECORATORS])
         )
-        return tuple(text[:MOST_DECORATOR_CHARACTERS] for text in texts if text), place
+        return tuple(text[:MOST_DECORATOR_CHARACTERS] for text in texts if text), min(first, place)
 
     def _enter_scope(self, node: Node, kind: Kind) -> None:
         scope = kind.scope
