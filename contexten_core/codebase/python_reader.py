@@ -140,7 +140,8 @@ def read_python(*, text: bytes, seconds: float, most_definitions: int) -> Parsed
     reader = _Reader(python, most_definitions)
     reader.read()
     notes = []
-    if has_error(text=text, grammar="python", seconds=seconds):
+    # The parser accepts blocks that are not indented.
+    if reader.is_misshapen or has_error(text=text, grammar="python", seconds=seconds):
         notes.append(Note.NOT_UNDERSTOOD)
     if reader.has_too_many:
         notes.append(Note.TOO_MANY)
@@ -162,6 +163,7 @@ class _Reader:
         self.functions: list[_Frame] = []
         self.classes: list[_Frame] = []
         self.has_too_many = False
+        self.is_misshapen = python.is_broken
         self.module = _Frame(name="", owner="", is_function=False, line=0, place=0)
         self._python = python
         self._text, self._source = python.text, python.source
@@ -186,6 +188,9 @@ class _Reader:
                 continue
             if has_tabs and indent:
                 indent = len(match[1].expandtabs())
+            if header >= indent or (indent > current and not has_tabs):
+                # A header needs something deeper below, or in its own line; nothing else may have that.
+                self.is_misshapen |= _ends_open(text, last, start) == (header >= indent)
             current = indent
             closed = _Block.MODULE
             while opened[-1].indent >= indent:
@@ -202,6 +207,7 @@ class _Reader:
         end = len(text)
         while len(opened) > 1:
             self._close(end, last)
+        self.is_misshapen |= header >= 0 and _ends_open(text, last, end)
         self.module.segments.append((self._segment, end))
 
     def _header(self, word: bytes, place: int, indent: int, closed: _Block) -> bool:  # noqa: C901, PLR0912 - one case per kind of line
@@ -400,6 +406,11 @@ class _Reader:
                 bases.append(text_of(self._source, position, position + len(part)).lstrip("*"))
             position += len(part) + 1
         return tuple(filter(None, bases[:MOST_BASES]))
+
+
+def _ends_open(text: bytes, start: int, end: int) -> bool:
+    """Tell whether a statement ends with the colon of a header."""
+    return text[start:end].rstrip().endswith(b":")
 
 
 def _flattened(inside: bytes) -> bytes:
