@@ -177,7 +177,10 @@ class RedeliveryModel(BaseModel):
 
 
 class RunModel(BaseModel):
-    """One handling of an event by the lifecycle flow; a replay is another run of the same event."""
+    """One handling of an event by the lifecycle flow; a replay is another run of the same event.
+
+    `probability` is how likely the choice of `prompt_version` was, when it was made.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -204,6 +207,8 @@ class RunModel(BaseModel):
     repository_id: Mapped[UUID | None] = mapped_column(ForeignKey("repositories.id", ondelete="SET NULL"))
     commit_sha: Mapped[str | None]
     prompt_id: Mapped[UUID | None] = mapped_column(ForeignKey("prompts.id", ondelete="SET NULL"))
+    prompt_version: Mapped[int | None]
+    probability: Mapped[float | None]
     explanation: Mapped[dict[str, Any] | None]
     codebase_id: Mapped[UUID | None] = mapped_column(ForeignKey("codebases.id", ondelete="SET NULL"))
     task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))

@@ -1,10 +1,11 @@
 """Tables of the prompts module. A prompt is the routing rule: an instruction, its executor, and when it applies."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contexten_core.db import BaseModel, EnumText, JSONValue
@@ -48,14 +49,42 @@ class LogicalOperator(StrEnum):
 
 
 class Executor(StrEnum):
+    """Who carries a prompt out: a program on the checkout, a language model, a coding agent, a hosted agent."""
+
     COMMAND = "command"
+    LLM = "llm"
+    AGENT = "agent"
+    HTTP = "http"
+
+
+class PromptChange(StrEnum):
+    """What was changed about a prompt."""
+
+    CREATED = "created"
+    VERSION = "version"
+    STATUS = "status"
+    LABEL = "label"
+    EXPERIMENT = "experiment"
+    REMOVED = "removed"
+
+
+class ExperimentStatus(StrEnum):
+    """Where an experiment is. `concluded` is one that has enough samples, and proposes a version."""
+
+    RUNNING = "running"
+    CONCLUDED = "concluded"
+    STOPPED = "stopped"
 
 
 class PromptModel(BaseModel):
     """An instruction with the executor that carries it out; of several that apply, the highest `priority` wins.
 
+    The row is the newest version, `version`, which `prompt_versions` keeps with all earlier ones.
+
     `executor_config` of the command executor: `{"command": "python -m pytest -q"}`.
     `limits`: `{"wall_seconds": 900, "output_bytes": 1048576}`, both optional.
+    `outputs`: what its executor may propose, by kind: `{"comment": {"most": 1}}`; nothing that is not named.
+    `revision` is the catalogue's when it was last changed, by whatever change.
     """
 
     __tablename__ = "prompts"
@@ -64,6 +93,7 @@ class PromptModel(BaseModel):
         Index(None, "status", "created_at"),
         Index(None, "created_at"),
         Index(None, "parent_prompt_id"),
+        Index(None, "revision"),
     )
 
     slug: Mapped[str]
@@ -87,6 +117,9 @@ class PromptModel(BaseModel):
     executor: Mapped[Executor] = mapped_column(EnumText(Executor))
     executor_config: Mapped[dict[str, Any]]
     limits: Mapped[dict[str, Any] | None]
+    outputs: Mapped[dict[str, Any] | None]
+    digest: Mapped[str | None]
+    revision: Mapped[int] = mapped_column(default=0)
 
 
 class PromptConditionModel(BaseModel):
@@ -121,3 +154,137 @@ class PromptTemplateModel(BaseModel):
     usage_count: Mapped[int] = mapped_column(default=0)
     success_rate: Mapped[float | None]
     prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
+
+
+class PromptVersionModel(BaseModel):
+    """One version of a prompt, as it will always be: `content` is a `PromptSpec` without its slug.
+
+    `author` is whoever made it, `message` why; `parent_version` is the one that it was made from.
+    """
+
+    __tablename__ = "prompt_versions"
+    __table_args__ = (UniqueConstraint("prompt_id", "version"), Index(None, "created_at"))
+
+    version: Mapped[int]
+    parent_version: Mapped[int | None]
+    digest: Mapped[str]
+    author: Mapped[str]
+    message: Mapped[str]
+    content: Mapped[dict[str, Any]]
+    prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
+
+
+class PromptLabelModel(BaseModel):
+    """A name for one version of a prompt that can be moved to another; `latest` is no row, but the newest version."""
+
+    __tablename__ = "prompt_labels"
+    __table_args__ = (UniqueConstraint("prompt_id", "label"),)
+
+    label: Mapped[str]
+    version: Mapped[int]
+    prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
+
+
+class PromptChangeModel(BaseModel):
+    """One change of a prompt, by whom and why. It outlives the prompt, whose slug it keeps."""
+
+    __tablename__ = "prompt_changes"
+    __table_args__ = (Index(None, "slug", "created_at"), Index(None, "prompt_id"), Index(None, "created_at"))
+
+    slug: Mapped[str]
+    change: Mapped[PromptChange] = mapped_column(EnumText(PromptChange))
+    version: Mapped[int | None]
+    author: Mapped[str]
+    message: Mapped[str]
+    details: Mapped[dict[str, Any] | None]
+    prompt_id: Mapped[UUID | None] = mapped_column(ForeignKey("prompts.id", ondelete="SET NULL"))
+
+
+class PromptCatalogueModel(BaseModel):
+    """The one row that says how often anything about any prompt has changed, so that a worker knows what it holds.
+
+    `deletions` counts the prompts that were removed: of those no row could tell.
+    """
+
+    __tablename__ = "prompt_catalogue"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    revision: Mapped[int] = mapped_column(default=0)
+    deletions: Mapped[int] = mapped_column(default=0)
+
+
+class PromptUsageModel(BaseModel):
+    """What came of one version of a prompt in one project on one day (UTC midnight)."""
+
+    __tablename__ = "prompt_usage"
+    __table_args__ = (
+        UniqueConstraint("prompt_id", "version", "project_id", "day"),
+        Index(None, "project_id"),
+        Index(None, "day"),
+    )
+
+    version: Mapped[int]
+    day: Mapped[datetime]
+    uses: Mapped[int] = mapped_column(default=0)
+    successes: Mapped[int] = mapped_column(default=0)
+    errors: Mapped[int] = mapped_column(default=0)
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    cost: Mapped[float] = mapped_column(default=0.0)
+    last_used_at: Mapped[datetime]
+    prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+
+
+class PromptExperimentModel(BaseModel):
+    """Several versions of one prompt that share its events by weight until one has proved better; one at a time.
+
+    `variants`: `[{"version": 3, "weight": 50}, {"version": 4, "weight": 50}]`, the first is the control.
+    `guardrails`: `{"success_rate": 0.8, "seconds": 600}`: a variant that falls behind these gets no more events.
+    `proposal`: what it found, with intervals, and which version it would label; nobody is moved without a person.
+    """
+
+    __tablename__ = "prompt_experiments"
+    __table_args__ = (
+        Index(
+            "uq_prompt_experiments_running",
+            "prompt_id",
+            unique=True,
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
+        Index(None, "prompt_id", "created_at"),
+        Index(None, "created_at"),
+    )
+
+    status: Mapped[ExperimentStatus] = mapped_column(EnumText(ExperimentStatus), default=ExperimentStatus.RUNNING)
+    variants: Mapped[list[Any]]
+    minimum_samples: Mapped[int]
+    guardrails: Mapped[dict[str, Any] | None]
+    author: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    proposal: Mapped[dict[str, Any] | None]
+    prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
+
+
+class PromptExposureModel(BaseModel):
+    """That a run was answered with a version, with which probability, and what came of it; one per run."""
+
+    __tablename__ = "prompt_exposures"
+    __table_args__ = (
+        UniqueConstraint("run_id"),
+        Index(None, "experiment_id", "version"),
+        Index(None, "prompt_id", "created_at"),
+        Index(None, "created_at"),
+    )
+
+    version: Mapped[int]
+    subject: Mapped[str | None]
+    probability: Mapped[float]
+    succeeded: Mapped[bool | None]
+    seconds: Mapped[float | None]
+    cost: Mapped[float | None]
+    finished_at: Mapped[datetime | None]
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
+    experiment_id: Mapped[UUID] = mapped_column(ForeignKey("prompt_experiments.id", ondelete="CASCADE"))

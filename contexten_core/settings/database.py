@@ -2,13 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from contexten_core.errors import ConfigurationError
+
+# SQLAlchemy is imported where an address is read: commands that need no database start in half the time without it.
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 
 class DatabaseKind(StrEnum):
@@ -54,6 +57,9 @@ class DatabaseConfig(BaseSettings):
     def _known(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
         try:
             backend = make_url(value.get_secret_value()).get_backend_name()
         except (ArgumentError, ValueError):
@@ -65,6 +71,8 @@ class DatabaseConfig(BaseSettings):
     @property
     def kind(self) -> DatabaseKind:
         if self.url is not None:
+            from sqlalchemy import make_url
+
             backend = make_url(self.url.get_secret_value()).get_backend_name()
             return DatabaseKind.SQLITE if backend == "sqlite" else DatabaseKind.POSTGRESQL
         if self.use_sqlite:
@@ -72,8 +80,10 @@ class DatabaseConfig(BaseSettings):
         return DatabaseKind.POSTGRESQL if self.host else DatabaseKind.EMBEDDED
 
     @property
-    def address(self) -> URL:
+    def address(self) -> "URL":
         """The address without a driver; passwords with any character in them are kept whole."""
+        from sqlalchemy import URL, make_url
+
         if self.url is not None:
             return make_url(self.url.get_secret_value())
         if self.use_sqlite:

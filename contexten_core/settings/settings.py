@@ -10,6 +10,7 @@ from pydantic import AliasChoices, AliasGenerator, Field, SecretStr, field_valid
 from pydantic_settings import SettingsConfigDict
 
 from contexten_core.settings.database import DatabaseConfig
+from contexten_core.settings.execution import ExecutionConfig
 from contexten_core.settings.ingress import IngressConfig
 from contexten_core.settings.integrations import MINIMUM_SECRET_LENGTH, IntegrationsConfig
 from contexten_core.settings.names import names
@@ -31,7 +32,7 @@ def default_home() -> Path:
     return Path("/var/lib/contexten") if os.geteuid() == 0 else Path.home() / ".contexten"
 
 
-class Settings(IntegrationsConfig, IngressConfig):
+class Settings(IntegrationsConfig, IngressConfig, ExecutionConfig):
     """Mutable, and validated on assignment; read when an application is built."""
 
     model_config = SettingsConfigDict(

@@ -63,7 +63,7 @@ TaskDependencyModel task_dependencies: task_id, depends_on_task_id, dependency_t
 ProjectModel projects: slug, full_name?, status, default_branch, programming_languages?, frameworks?, auto_deploy_enabled, continuous_learning_enabled, analytics_enabled, owner_id?, team_members?, total_tasks, completed_tasks, failed_tasks, last_activity_at?
 RepositoryModel repositories: provider, owner, repo_name, full_name, clone_url?, ssh_url?, default_branch, is_private, is_fork, is_archived, language?, topics?, license?, stars_count, forks_count, open_issues_count, last_synced_at?, last_commit_sha?, last_commit_at?, project_id
 ProjectConfigModel project_configs: config_type, config_key, config_value, is_active, is_encrypted, environment?, version, previous_value?, project_id
-PromptModel prompts: slug, prompt_type, status, template, system_prompt?, variables?, default_values?, usage_count, success_rate?, average_response_time?, version, parent_prompt_id?, category?, subcategory? | task_type, task_priority, priority, executor, executor_config, limits?
+PromptModel prompts: slug, prompt_type, status, template, system_prompt?, variables?, default_values?, usage_count, success_rate?, average_response_time?, version, parent_prompt_id?, category?, subcategory? | task_type, task_priority, priority, executor, executor_config, limits?, outputs?, digest?, revision
 PromptTemplateModel prompt_templates: template_name, content, language?, context_type?, is_default, priority, usage_count, success_rate?, prompt_id
 PromptConditionModel prompt_conditions: condition_name, field_name, operator, expected_value, is_active, priority, logical_operator, group_id?, prompt_id
 CodebaseModel codebases: repository_url, commit_sha, branch, status, analysis_config?, included_paths?, excluded_paths?, total_files, total_lines, total_functions, total_classes, languages?, primary_language?, analysis_started_at?, analysis_completed_at?, analysis_duration_seconds?, project_id?
@@ -396,8 +396,11 @@ LISTED_BY_OWNER = {
     "file_facts",
     "outbox",
     "project_configs",
+    "prompt_catalogue",
     "prompt_conditions",
+    "prompt_labels",
     "prompt_templates",
+    "prompt_usage",
     "task_dependencies",
     "task_executions",
     "task_log_chunks",
