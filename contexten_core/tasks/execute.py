@@ -1,36 +1,26 @@
 """Step 5: create the task, run its command in a checkout of exactly the event's commit, and store what came of it."""
 
-import asyncio
-import logging
-import shlex
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contexten_core.codebase.examine import CodebaseSummary, open_mirror
+from contexten_core.codebase.examine import CodebaseSummary
 from contexten_core.db import utc_now
-from contexten_core.errors import ConfigurationError, ExecutionError, GitError
+from contexten_core.errors import ConfigurationError, ExecutionError, GitError, OutboundError
 from contexten_core.events.models import Conclusion
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.events.steps import StepRecord
-from contexten_core.execution.command import CommandResult, Limits, run_command
-from contexten_core.execution.trees import remove_tree
+from contexten_core.execution.executor import Report
 from contexten_core.learning.failure import Failure, FailureKind, explain_failure
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.select import Choice
 from contexten_core.tasks import store
+from contexten_core.tasks.carry_out import Say, carry_out
 from contexten_core.tasks.change import add_task, change_status
 from contexten_core.tasks.models import TaskExecutionModel, TaskModel, TaskStatus
 from contexten_core.tasks.outcome import Outcome, Unavailable
-
-logger = logging.getLogger(__name__)
-
-Say = Callable[[str], None]
 
 
 async def execute(
@@ -52,15 +42,15 @@ async def execute(
         log = f"{hindrance.message}\n"
     else:
         try:
-            result = await _run(record, target, choice, execution_id, say)
-        except (ExecutionError, GitError, ConfigurationError) as error:
+            report = await carry_out(record, target, choice, execution_id, say)
+        except (ExecutionError, GitError, ConfigurationError, OutboundError) as error:
             if error.transient:
                 raise
             outcome = _not_run(task_id, execution_id, Unavailable.because(error))
             log = f"{error.message}\n"
         else:
-            outcome = _outcome(task_id, execution_id, result)
-            log = result.output
+            outcome = _outcome(task_id, execution_id, report)
+            log = report.log
     async with record.runtime.database.transaction() as session:
         # First, as in `_open`, so that two workers of one event never wait for each other.
         await record.prove(session)
@@ -119,87 +109,25 @@ async def _open(
         return task.id, execution.id, hindrance
 
 
-async def _run(record: StepRecord, target: Target, choice: Choice, execution_id: UUID, say: Say) -> CommandResult:
-    argv = _arguments(choice)
-    limits = _limits(choice)
-    workspace = record.runtime.settings.checkouts / str(execution_id)
-    checkout = workspace / "code"
-    log = _LogStream(record, execution_id, say)
-    mirror = open_mirror(record.runtime, target)
-    try:
-        await asyncio.to_thread(_check_out, mirror.checkout, target.commit, checkout)
-        async with record.runtime.commands:
-            return await run_command(argv, cwd=checkout, limits=limits, on_output=log.write)
-    finally:
-        await asyncio.to_thread(remove_tree, workspace)
-
-
-def _check_out(checkout: Callable[[str, Path], None], commit: str, destination: Path) -> None:
-    destination.parent.mkdir(parents=True, mode=0o700)
-    checkout(commit, destination)
-
-
-def _arguments(choice: Choice) -> list[str]:
-    command = choice.executor_config.get("command")
-    if isinstance(command, list) and command and all(isinstance(part, str) for part in command):
-        return list(command)
-    try:
-        arguments = shlex.split(command) if isinstance(command, str) else []
-    except ValueError as error:
-        raise ConfigurationError(f"the command of the prompt {choice.slug} cannot be read: {error}") from error
-    if not arguments:
-        raise ConfigurationError(
-            f"the prompt {choice.slug} has no command", hint='its executor_config needs {"command": "..."}'
-        )
-    return arguments
-
-
-def _limits(choice: Choice) -> Limits:
-    known = {key: choice.limits[key] for key in ("wall_seconds", "output_bytes") if key in choice.limits}
-    for key, value in known.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise ConfigurationError(f"the limit {key} of the prompt {choice.slug} is {value!r}, not a positive number")
-    return Limits(**known)
-
-
-class _LogStream:
-    """Appends to the stored log as the command speaks, and repeats it to whoever else listens."""
-
-    def __init__(self, record: StepRecord, execution_id: UUID, say: Say) -> None:
-        self._database = record.runtime.database
-        self._execution_id = execution_id
-        self._say = say
-        self._position = 0
-
-    async def write(self, text: str) -> None:
-        """Keep a piece of log; the store being away must not end the command, whose whole log is stored at its end."""
-        self._say(text)
-        try:
-            async with self._database.transaction() as session:
-                await store.append_log(session, execution_id=self._execution_id, position=self._position, content=text)
-        except SQLAlchemyError as error:
-            logger.warning("a piece of the log of execution %s was not stored: %s", self._execution_id, error)
-        self._position += 1
-
-
-def _outcome(task_id: UUID, execution_id: UUID, result: CommandResult) -> Outcome:
+def _outcome(task_id: UUID, execution_id: UUID, report: Report) -> Outcome:
     failure = None
-    if not result.succeeded:
-        failure = explain_failure(result.output, exit_code=result.exit_code, ended=result.ended.value)
+    if not report.succeeded:
+        failure = explain_failure(report.log, exit_code=report.exit_code, ended=report.ended.value)
     return Outcome(
         task_id=task_id,
         execution_id=execution_id,
-        conclusion=Conclusion.SUCCESS if result.succeeded else Conclusion.FAILURE,
-        headline=failure.headline if failure else f"Succeeded in {result.duration_seconds:.1f} s",
-        exit_code=result.exit_code,
-        duration_seconds=result.duration_seconds,
-        cpu_seconds=result.cpu_seconds,
-        cpu_percent=result.cpu_percent,
-        memory_mb=result.peak_memory_mb,
-        output_bytes=result.output_bytes_total,
-        truncated=result.truncated,
+        conclusion=Conclusion.SUCCESS if report.succeeded else Conclusion.FAILURE,
+        headline=failure.headline if failure else report.headline,
+        exit_code=report.exit_code,
+        duration_seconds=report.duration_seconds,
+        cpu_seconds=report.cpu_seconds,
+        cpu_percent=report.cpu_percent,
+        memory_mb=report.memory_mb,
+        output_bytes=report.output_bytes,
+        truncated=report.truncated,
         failure=failure,
-        details={"ended": result.ended.value, "summary": result.summary},
+        cost=report.cost,
+        details=dict(report.evidence),
     )
 
 

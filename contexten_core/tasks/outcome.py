@@ -6,6 +6,7 @@ from uuid import UUID
 
 from contexten_core.errors import ContextenError
 from contexten_core.events.models import Conclusion
+from contexten_core.execution.executor import Cost
 from contexten_core.learning.failure import Failure
 
 
@@ -33,7 +34,8 @@ class Outcome:
         cpu_seconds: of all processes.
         memory_mb: at most, of all processes together; None when it was over too soon to tell.
         failure: what the log says, when the task did not succeed.
-        error: the code of what kept the command from running.
+        error: the code of what kept it from being done.
+        cost: what models took for it.
     """
 
     task_id: UUID
@@ -49,6 +51,7 @@ class Outcome:
     truncated: bool = False
     failure: Failure | None = None
     error: str | None = None
+    cost: Cost = field(default_factory=Cost)
     details: dict[str, Any] = field(default_factory=dict)
 
     @property

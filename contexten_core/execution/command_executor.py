@@ -1,0 +1,82 @@
+"""The command executor: a program of the repository's own, on a checkout, in the sandbox."""
+
+import shlex
+
+from contexten_core.errors import ConfigurationError
+from contexten_core.execution.command import run_command
+from contexten_core.execution.executor import Assignment, Report, Say
+from contexten_core.execution.results import CommandResult, Limits
+from contexten_core.settings import Settings
+
+_NUMBERS = ("wall_seconds", "output_bytes", "memory_bytes", "processes")
+
+
+class CommandExecutor:
+    needs_checkout = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def prepare(self, assignment: Assignment) -> None:
+        arguments_of(assignment)
+        limits_of(assignment)
+
+    async def run(self, assignment: Assignment, say: Say) -> Report:
+        assert assignment.checkout is not None
+        result = await run_command(
+            arguments_of(assignment), cwd=assignment.checkout, limits=limits_of(assignment), on_output=say
+        )
+        return report_of(result)
+
+
+def arguments_of(assignment: Assignment) -> list[str]:
+    """Return the command as a list of arguments; a line is split like a shell's, and run without one.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be read.
+    """
+    command = assignment.config.get("command")
+    if isinstance(command, list) and command and all(isinstance(part, str) for part in command):
+        return list(command)
+    try:
+        arguments = shlex.split(command) if isinstance(command, str) else []
+    except ValueError as error:
+        raise ConfigurationError(f"the command of the prompt {assignment.prompt} cannot be read: {error}") from error
+    if not arguments:
+        raise ConfigurationError(
+            f"the prompt {assignment.prompt} has no command", hint='its executor_config needs {"command": "..."}'
+        )
+    return arguments
+
+
+def limits_of(assignment: Assignment) -> Limits:
+    """Return a prompt's limits as those of a command.
+
+    Raises:
+        ConfigurationError: one is not a positive number.
+    """
+    known = {key: assignment.limits[key] for key in _NUMBERS if key in assignment.limits}
+    for key, value in known.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ConfigurationError(
+                f"the limit {key} of the prompt {assignment.prompt} is {value!r}, not a positive number"
+            )
+    return Limits(**known)
+
+
+def report_of(result: CommandResult) -> Report:
+    """Return what came of a command as a report."""
+    return Report(
+        ended=result.ended,
+        succeeded=result.succeeded,
+        headline=f"Succeeded in {result.duration_seconds:.1f} s" if result.succeeded else result.summary,
+        log=result.output,
+        duration_seconds=result.duration_seconds,
+        exit_code=result.exit_code,
+        cpu_seconds=result.cpu_seconds,
+        cpu_percent=result.cpu_percent,
+        memory_mb=result.peak_memory_mb,
+        output_bytes=result.output_bytes_total,
+        truncated=result.truncated,
+        evidence={"ended": result.ended.value, "summary": result.summary},
+    )

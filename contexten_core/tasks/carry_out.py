@@ -1,0 +1,87 @@
+"""Have an executor carry out the selected prompt, on a checkout of exactly the event's commit where it asks for one."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from contexten_core.codebase.examine import open_mirror
+from contexten_core.events.steps import StepRecord
+from contexten_core.execution.executor import Assignment, Executor, Report, executor_for
+from contexten_core.execution.trees import remove_tree
+from contexten_core.projects.resolve import Target
+from contexten_core.prompts.select import Choice
+from contexten_core.tasks import store
+
+logger = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+
+
+async def carry_out(record: StepRecord, target: Target, choice: Choice, execution_id: UUID, say: Say) -> Report:
+    """Return what came of it. Its log is stored as it grows, and nothing of the checkout is left.
+
+    Raises:
+        ContextenError: the executor lacks something, or could not begin or finish.
+        GitError: the commit cannot be checked out.
+    """
+    executor = executor_for(choice.executor.value, record.runtime.settings)
+    workspace = record.runtime.settings.checkouts / str(execution_id)
+    checkout = workspace / "code" if executor.needs_checkout else None
+    assignment = _assignment(record, choice, checkout)
+    executor.prepare(assignment)
+    log = _LogStream(record, execution_id, say)
+    if checkout is None:
+        return await executor.run(assignment, log.write)
+    mirror = open_mirror(record.runtime, target)
+    try:
+        await asyncio.to_thread(_check_out, mirror.checkout, target.commit, checkout)
+        return await _run_bounded(record, executor, assignment, log)
+    finally:
+        await asyncio.to_thread(remove_tree, workspace)
+
+
+async def _run_bounded(record: StepRecord, executor: Executor, assignment: Assignment, log: "_LogStream") -> Report:
+    async with record.runtime.commands:
+        return await executor.run(assignment, log.write)
+
+
+def _assignment(record: StepRecord, choice: Choice, checkout: Path | None) -> Assignment:
+    return Assignment(
+        name=record.run.name,
+        prompt=choice.slug,
+        instruction=choice.instruction,
+        system=None,
+        config=choice.executor_config,
+        limits=choice.limits,
+        outputs={},
+        checkout=checkout,
+    )
+
+
+def _check_out(checkout: Callable[[str, Path], None], commit: str, destination: Path) -> None:
+    destination.parent.mkdir(parents=True, mode=0o700)
+    checkout(commit, destination)
+
+
+class _LogStream:
+    """Appends to the stored log as an executor speaks, and repeats it to whoever else listens."""
+
+    def __init__(self, record: StepRecord, execution_id: UUID, say: Say) -> None:
+        self._database = record.runtime.database
+        self._execution_id = execution_id
+        self._say = say
+        self._position = 0
+
+    async def write(self, text: str) -> None:
+        """Keep a piece of log; the store being away must not end the work, whose whole log is stored at its end."""
+        self._say(text)
+        try:
+            async with self._database.transaction() as session:
+                await store.append_log(session, execution_id=self._execution_id, position=self._position, content=text)
+        except SQLAlchemyError as error:
+            logger.warning("a piece of the log of execution %s was not stored: %s", self._execution_id, error)
+        self._position += 1
