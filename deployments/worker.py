@@ -13,8 +13,8 @@ from contexten_core.db import utc_now
 from contexten_core.errors import ConfigurationError
 from contexten_core.events.retention import prune_deliveries, prune_refusals
 from contexten_core.execution.processes import end_abandoned_commands
-from contexten_core.integrations.github import GitHubReporter
 from contexten_core.integrations.outbox import deliver_due
+from contexten_core.integrations.posters import Posters, posters_of
 from contexten_core.runtime import Runtime, serving_runtime
 from contexten_core.settings import DatabaseKind, Settings
 from deployments.dispatcher import dispatch
@@ -51,11 +51,10 @@ async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], o
             limit=limit,
             name=f"contexten-{socket.gethostname()}-{os.getpid()}",
         )
-        reporter = GitHubReporter(settings)
         loops = [
             asyncio.create_task(dispatch(runtime, engine), name="dispatcher"),
             asyncio.create_task(engine.poll_scheduled(seconds=settings.prefect_poll_seconds), name="scheduled-runs"),
-            asyncio.create_task(_deliver(runtime, reporter), name="outbox"),
+            asyncio.create_task(_deliver(runtime, posters_of(settings)), name="outbox"),
             asyncio.create_task(_prune(runtime), name="retention"),
         ]
         dispatching, polling, delivering, pruning = loops
@@ -87,11 +86,11 @@ async def _prefect_answers(settings: Settings) -> None:
             await asyncio.sleep(_PREFECT_POLL_SECONDS)
 
 
-async def _deliver(runtime: Runtime, reporter: GitHubReporter) -> None:
+async def _deliver(runtime: Runtime, posters: Posters) -> None:
     while True:
         looked_at = 0
         try:
-            looked_at = await deliver_due(runtime, reporter)
+            looked_at = await deliver_due(runtime, posters)
         except SQLAlchemyError as error:
             logger.warning("the outbox cannot be read, will try again: %s", error)
             await asyncio.sleep(1)

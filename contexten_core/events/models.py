@@ -280,3 +280,18 @@ class OutboxModel(BaseModel):
     sent_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     run_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+
+
+class PostModel(BaseModel):
+    """A thing of ours outside that is edited instead of made again: the one comment on a pull request, a reply.
+
+    `key` says which, `external_id` is its service's own id, and `state` what it was last made to say.
+    """
+
+    __tablename__ = "posts"
+    __table_args__ = (UniqueConstraint("key"), Index(None, "created_at"))
+
+    key: Mapped[str]
+    external_id: Mapped[str | None]
+    url: Mapped[str | None]
+    state: Mapped[dict[str, Any] | None]

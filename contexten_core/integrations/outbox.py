@@ -8,7 +8,7 @@ from contexten_core.db import utc_now
 from contexten_core.errors import OutboundError
 from contexten_core.events import outbox_store
 from contexten_core.events.models import EffectStatus, OutboxModel
-from contexten_core.integrations.github import GitHubReporter
+from contexten_core.integrations.posters import Posters
 from contexten_core.runtime import Runtime
 from contexten_core.security.text import shorten
 
@@ -21,7 +21,7 @@ _LONGEST_DELAY_SECONDS = 300.0
 _CLAIM_SECONDS = 60
 
 
-async def deliver_due(runtime: Runtime, reporter: GitHubReporter) -> int:
+async def deliver_due(runtime: Runtime, posters: Posters) -> int:
     """Carry out the effects whose time has come and return how many were looked at.
 
     An effect is claimed by moving its time ahead, so that a dispatcher that dies leaves it to the next, which looks up
@@ -35,7 +35,7 @@ async def deliver_due(runtime: Runtime, reporter: GitHubReporter) -> int:
             effect.attempts += 1
     for effect in effects:
         if await _still_ours(runtime, effect):
-            await _deliver(runtime, reporter, effect)
+            await _deliver(runtime, posters, effect)
     return len(effects)
 
 
@@ -49,12 +49,16 @@ async def _still_ours(runtime: Runtime, effect: OutboxModel) -> bool:
         return True
 
 
-async def _deliver(runtime: Runtime, reporter: GitHubReporter, effect: OutboxModel) -> None:
-    if reason := reporter.unable(effect.content):
+async def _deliver(runtime: Runtime, posters: Posters, effect: OutboxModel) -> None:
+    poster = posters.of(effect.kind)
+    if poster is None:
+        await _settle(runtime, effect.id, EffectStatus.DEAD, reason=f"nothing carries out {effect.kind}")
+        return
+    if reason := poster.unable(effect.content):
         await _settle(runtime, effect.id, EffectStatus.WITHHELD, reason=reason)
         return
     try:
-        answer = await reporter.post(effect.content, maybe_done=effect.attempts > 1)
+        answer = await poster.post(effect.content, key=effect.effect_key, maybe_done=effect.attempts > 1)
     except OutboundError as error:
         await _put_off(runtime, effect, error)
         return

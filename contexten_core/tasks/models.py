@@ -119,3 +119,44 @@ class TaskDependencyModel(BaseModel):
     depends_on_task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
     dependency_type: Mapped[str] = mapped_column(default="blocks")
     is_hard_dependency: Mapped[bool] = mapped_column(default=True)
+
+
+class ApprovalStatus(StrEnum):
+    """Where an approval is. `void` is one whose commit or plan has changed meanwhile."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    VOID = "void"
+
+
+class ApprovalModel(BaseModel):
+    """That somebody has to say yes before an event's commit is worked on, and whether they did.
+
+    It counts for one commit and one plan: `plan_digest` is over the prompt's version, its limits and its outputs.
+    `decided_through` is where: `github`, `slack`, `api` or `cli`.
+    """
+
+    __tablename__ = "approvals"
+    __table_args__ = (
+        UniqueConstraint("event_id", "commit_sha", "plan_digest"),
+        Index(None, "status", "created_at"),
+        Index(None, "subject", "created_at"),
+        Index(None, "created_at"),
+        Index(None, "project_id"),
+    )
+
+    event_id: Mapped[UUID] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    status: Mapped[ApprovalStatus] = mapped_column(EnumText(ApprovalStatus), default=ApprovalStatus.PENDING)
+    subject: Mapped[str]
+    repository: Mapped[str]
+    commit_sha: Mapped[str]
+    plan_digest: Mapped[str]
+    plan: Mapped[dict[str, Any]]
+    reason: Mapped[str]
+    expires_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str | None]
+    decided_through: Mapped[str | None]
+    project_id: Mapped[UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))

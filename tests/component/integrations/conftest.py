@@ -12,8 +12,8 @@ from contexten.emulators.github import RunningEmulator, run_emulator
 from contexten_core.db import utc_now
 from contexten_core.events import outbox_store
 from contexten_core.events.models import OutboxModel
-from contexten_core.integrations.github import GitHubReporter
 from contexten_core.integrations.outbox import deliver_due
+from contexten_core.integrations.posters import posters_of
 
 if TYPE_CHECKING:
     from tests.component.conftest import OpenWorker, Worker
@@ -51,7 +51,7 @@ class Dispatcher:
                 )
 
     async def deliver(self) -> int:
-        return await deliver_due(self.worker.runtime, GitHubReporter(self.worker.runtime.settings))
+        return await deliver_due(self.worker.runtime, posters_of(self.worker.runtime.settings))
 
     async def let_the_wait_end(self, *, sha: str = SHA) -> None:
         async with self.worker.database.transaction() as session:

@@ -219,7 +219,7 @@ async def test_of_very_many_addresses_only_the_newest_are_remembered() -> None:
         for number in range(40):
             await reporter.post(_content(f"{server.url}/api/{number}"), maybe_done=False)
 
-        assert len(reporter._clients) == 32
+        assert len(reporter._client._clients) == 32
         assert len(server.heads) == 40
 
 
