@@ -25,9 +25,14 @@ from contexten_core.learning.models import LearningModel
 from contexten_core.projects.change import create_project, create_repository, update_project
 from contexten_core.projects.inputs import ProjectCreate, ProjectUpdate, RepositoryCreate
 from contexten_core.projects.models import ProjectModel
-from contexten_core.prompts.change import create_prompt, create_prompt_condition, create_prompt_template
+from contexten_core.prompts.change import (
+    create_prompt,
+    create_prompt_condition,
+    create_prompt_template,
+    delete_prompt,
+)
 from contexten_core.prompts.inputs import PromptConditionCreate, PromptCreate, PromptTemplateCreate
-from contexten_core.prompts.models import PromptModel
+from contexten_core.prompts.models import PromptChangeModel, PromptModel
 from contexten_core.tasks.change import create_task, delete_task, update_task
 from contexten_core.tasks.inputs import TaskCreate, TaskUpdate
 from contexten_core.tasks.models import TaskModel
@@ -73,6 +78,8 @@ class Rows:
             for row in reversed(made):
                 if isinstance(row, TaskModel):
                     await delete_task(session, row.id)
+                elif isinstance(row, PromptModel):
+                    await delete_prompt(session, row.id, author=self._mark)
                 else:
                     await session.execute(delete(type(row)).where(type(row).id == row.id))
         async with self._database.reading() as session:
@@ -92,6 +99,7 @@ class Rows:
         prompt = await create_prompt(
             session,
             checked(PromptCreate, {"name": name, "slug": slug, "prompt_type": "testing", "template": "Test it."}),
+            author=name,
         )
         template = {"prompt_id": prompt.id, "template_name": "python", "content": "Test it with pytest."}
         condition = {
@@ -150,8 +158,8 @@ class Rows:
             await create_repository(session, checked(RepositoryCreate, repository)),
             task,
             prompt,
-            await create_prompt_template(session, checked(PromptTemplateCreate, template)),
-            await create_prompt_condition(session, checked(PromptConditionCreate, condition)),
+            await create_prompt_template(session, checked(PromptTemplateCreate, template), author=name),
+            await create_prompt_condition(session, checked(PromptConditionCreate, condition), author=name),
             codebase,
             await create_codebase_metadata(session, checked(CodebaseMetadataCreate, element)),
             analytics,
@@ -240,5 +248,6 @@ class Rows:
             delete(LearningModel).where(LearningModel.task_id.in_(tasks)),
             delete(AnalyticsModel).where(AnalyticsModel.name.endswith(self._mark)),
             delete(EventModel).where(caused),
+            delete(PromptChangeModel).where(PromptChangeModel.author == self._mark),
             *(delete(model).where(model.name == self._mark) for model in _REMOVED),
         ]

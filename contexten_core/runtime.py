@@ -13,7 +13,10 @@ from contexten_core.errors.handler import ErrorHandler
 from contexten_core.events.leases import LeaseKeeper
 from contexten_core.execution.git import GitMirrors
 from contexten_core.performance.monitor import PerformanceMonitor
+from contexten_core.prompts.catalogue import PromptCatalogue
+from contexten_core.prompts.render import Renderer
 from contexten_core.security.encryption import Vault, open_vault
+from contexten_core.security.redaction import Redactor, redactor_of
 from contexten_core.settings import Settings, get_settings
 
 
@@ -26,6 +29,9 @@ class Runtime:
         errors: where what goes wrong is counted.
         performance: where what each step takes is measured; None when monitoring is off.
         vault: decrypts the settings of projects that are kept encrypted.
+        prompts: the prompts that events are answered with.
+        renderer: renders prompts, in a process of its own.
+        redactor: takes this process's secrets out of what is kept or leaves.
     """
 
     settings: Settings
@@ -36,6 +42,9 @@ class Runtime:
     mirrors: GitMirrors
     leases: LeaseKeeper
     commands: asyncio.Semaphore
+    prompts: PromptCatalogue
+    renderer: Renderer
+    redactor: Redactor
 
 
 class _Current:
@@ -54,16 +63,22 @@ async def open_runtime(settings: Settings, *, component: str | None = None) -> A
     leases = LeaseKeeper(database, owner=owner, settings=settings)
     monitored = settings.enable_performance_monitoring
     try:
-        yield Runtime(
-            settings=settings,
-            database=database,
-            errors=ErrorHandler(database, settings=settings, component=component),
-            performance=PerformanceMonitor(database=database, settings=settings, source=owner) if monitored else None,
-            vault=open_vault(settings),
-            mirrors=GitMirrors(settings.mirrors),
-            leases=leases,
-            commands=asyncio.Semaphore(settings.max_concurrent_commands),
-        )
+        async with Renderer() as renderer:
+            yield Runtime(
+                settings=settings,
+                database=database,
+                errors=ErrorHandler(database, settings=settings, component=component),
+                performance=PerformanceMonitor(database=database, settings=settings, source=owner)
+                if monitored
+                else None,
+                vault=open_vault(settings),
+                mirrors=GitMirrors(settings.mirrors),
+                leases=leases,
+                commands=asyncio.Semaphore(settings.max_concurrent_commands),
+                prompts=PromptCatalogue(),
+                renderer=renderer,
+                redactor=redactor_of(settings),
+            )
     finally:
         await leases.close()
         await database.close()

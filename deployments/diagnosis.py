@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contexten_core.db import Database, migrate
 from contexten_core.errors import ContextenError
+from contexten_core.execution.sandbox import SandboxLevel, find_sandbox
 from contexten_core.settings import DatabaseKind, Settings
 from deployments.attach import attached, running_state
 from deployments.postgres_binaries import find_binaries
@@ -140,13 +141,18 @@ def _git() -> Finding:
 
 
 def _sandbox() -> Finding:
-    program = shutil.which("bwrap")
-    state = f"bubblewrap is at {program}, and not used yet" if program else "bubblewrap is not installed"
+    found = find_sandbox()
+    if found.level is SandboxLevel.NONE:
+        return Finding(
+            "sandbox",
+            Level.WARNING,
+            f"commands run as this account, with limits but without a sandbox: {found.reason}",
+            f"{found.hint}; until then add only repositories whose code you would run yourself",
+        )
     return Finding(
         "sandbox",
-        Level.WARNING,
-        f"commands run as this account, with limits but without a sandbox ({state})",
-        "add only repositories whose code you would run yourself; pull requests from forks are never run",
+        Level.OK,
+        f"{found.level} works: commands see their checkout, a read-only system, and the hosts that a prompt allows",
     )
 
 

@@ -6,10 +6,12 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from contexten_core.events.recovery_result import RecoveryResult
+from tasks.conclude_experiments import conclude_experiments
 from tasks.recover_deliveries import recover_deliveries
 
 
 @flow(name="maintenance", retries=0, persist_result=False)
 async def maintenance() -> RecoveryResult:
-    """Recover the deliveries that GitHub could not hand over."""
+    """End the experiments that show enough, and recover the deliveries that GitHub could not hand over."""
+    await conclude_experiments()
     return await recover_deliveries(UUID(str(flow_run.get_id())), flow_run.get_scheduled_start_time())

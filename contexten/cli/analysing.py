@@ -1,60 +1,89 @@
-"""Where `analyse` and `impact` work: on the running stack's database, the configured one, or a file of their own."""
+"""Where `analyse` and `impact` work: on the running stack's database, the configured one, or a file of their own.
+
+Where no stack runs and no database is configured, a folder is analysed without a database; see `codebase.local`.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from contexten.cli.output import err, failures_explained
-from contexten_core.db import Database, migrate
+from contexten.cli.output import failures_explained
+from contexten_core.codebase.local import LocalCodebase
 from contexten_core.errors import GitError
-from contexten_core.execution.git import GitMirrors
 from contexten_core.settings import DatabaseConfig, DatabaseKind, Settings, get_settings
-from deployments.attach import attached, running_state
 from deployments.home import Home
+
+if TYPE_CHECKING:
+    from contexten_core.db import Database
+    from contexten_core.execution.git import GitMirrors
 
 T = TypeVar("T")
 Repository = Annotated[
     str, typer.Argument(metavar="PATH_OR_REPO", help="A folder, owner/name, or the address of a repository.")
 ]
-Work = Callable[[Database, Settings, GitMirrors, "Progress"], Awaitable[T]]
+Progress = Callable[[int, int], None]
+Work = Callable[["Database", Settings, "GitMirrors", Progress], Awaitable[T]]
 
 _OWN_DATABASE = "analysis.db"
+_OWN_FOLDER = "analysis"
 _SAID_EVERY_SECONDS = 10.0
+_SHOWN_EVERY_SECONDS = 0.1
+_START_OF_LINE = "\r\x1b[K"
 
 
-class Progress:
-    """Says on stderr how far an analysis is: in place on a terminal, and now and then a line anywhere else."""
+@contextmanager
+def progress_shown() -> Iterator[Progress]:
+    """Say on stderr how far an analysis is: in place on a terminal, and now and then a line anywhere else."""
+    is_screen = sys.stderr.isatty()
+    pause = _SHOWN_EVERY_SECONDS if is_screen else _SAID_EVERY_SECONDS
+    said_at = monotonic()
 
-    def __init__(self) -> None:
-        self._status = err.status("[dim]Looking…[/]")
-        self._said_at = monotonic()
+    def say(done: int, total: int) -> None:
+        nonlocal said_at
+        if monotonic() - said_at > pause:
+            said_at = monotonic()
+            text = f"{done:,} of {total:,} files"
+            typer.echo(f"{_START_OF_LINE}{text}" if is_screen else text, err=True, nl=not is_screen)
 
-    def __enter__(self) -> Self:
-        self._status.start()
-        return self
+    try:
+        yield say
+    finally:
+        if is_screen:
+            typer.echo(_START_OF_LINE, err=True, nl=False)
 
-    def __exit__(self, *_: object) -> None:
-        self._status.stop()
 
-    def __call__(self, done: int, total: int) -> None:
-        text = f"[dim]{done:,} of {total:,} files[/]"
-        self._status.update(text)
-        if not err.is_terminal and monotonic() - self._said_at > _SAID_EVERY_SECONDS:
-            self._said_at = monotonic()
-            err.print(text)
+@contextmanager
+def local_codebase(given: str) -> Iterator[LocalCodebase | None]:
+    """Yield the codebase of a folder, or None for what is not here, and where a database is to keep the facts.
+
+    Raises:
+        GitError: the folder is in no repository.
+    """
+    name, settings = repository_name(given), get_settings()
+    home = Home(settings.home.absolute())
+    if not Path(name).is_absolute() or settings.db.kind is not DatabaseKind.EMBEDDED or home.read_state() is not None:
+        yield None
+        return
+    home.create()
+    with progress_shown() as progress:
+        yield LocalCodebase(name, home.root / _OWN_FOLDER, progress=progress)
 
 
 def with_analysis(work: Work[T], *, as_json: bool) -> T:
     """Run `work` with a database to keep facts in; the next analysis then reads only what is new."""
+    from contexten_core.db import Database
+    from contexten_core.execution.git import GitMirrors
 
     async def main(settings: Settings) -> T:
         database = Database(settings.db)
         try:
-            with Progress() as progress:
+            with progress_shown() as progress:
                 return await work(database, settings, GitMirrors(settings.mirrors), progress)
         finally:
             await database.close()
@@ -83,6 +112,9 @@ def repository_name(given: str) -> str:
 
 
 def _settings() -> Settings:
+    from contexten_core.db import migrate
+    from deployments.attach import attached, running_state
+
     settings = get_settings()
     Home(settings.home.absolute()).create()
     if running_state(settings) is not None:

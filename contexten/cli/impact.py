@@ -1,24 +1,20 @@
 """`contexten impact`: what a change means."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from contexten.cli.analysing import Progress, Repository, repository_name, with_analysis
-from contexten.cli.output import AsJson, out, print_json, print_table
-from contexten_core.codebase.explore import assess_change
-from contexten_core.codebase.impact import Impact, Reached
-from contexten_core.db import Database
+from contexten.cli.analysing import Progress, Repository, local_codebase, repository_name, with_analysis
+from contexten.cli.output import AsJson, failures_explained, print_json
+from contexten_core.codebase.impact import Impact
+from contexten_core.codebase.local import impact_here
 from contexten_core.errors import InvalidInputError
-from contexten_core.execution.git import GitMirrors
-from contexten_core.security.text import one_line
-from contexten_core.settings import Settings
 
-_MOST_SHOWN = 15
-_LONGEST_LINE = 200
-_LEVELS = {"low": "green", "medium": "yellow", "high": "red"}
+if TYPE_CHECKING:
+    from contexten_core.db import Database
+    from contexten_core.execution.git import GitMirrors
+    from contexten_core.settings import Settings
 
 
 def impact(
@@ -30,9 +26,26 @@ def impact(
     as_json: AsJson = False,
 ) -> None:
     """Say what a change reaches: what it changes, who depends on that, which tests reach it, and how risky it looks."""
-
-    async def work(database: Database, settings: Settings, mirrors: GitMirrors, progress: Progress) -> Impact:
+    with failures_explained(as_json=as_json):
         base, dots, head = _parse(commits)
+        with local_codebase(repository) as codebase:
+            found = None
+            if codebase is not None:
+                found = impact_here(codebase, base=base, head=head, since_merge_base=dots == "...")
+    if found is None:
+        found = _with_database(repository, base, head, since_merge_base=dots == "...", as_json=as_json)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        from contexten.cli.impact_shown import show
+
+        show(found)
+
+
+def _with_database(repository: str, base: str, head: str, *, since_merge_base: bool, as_json: bool) -> Impact:
+    from contexten_core.codebase.explore import assess_change
+
+    async def work(database: "Database", settings: "Settings", mirrors: "GitMirrors", progress: Progress) -> Impact:
         return await assess_change(
             database,
             settings,
@@ -40,15 +53,11 @@ def impact(
             name=repository_name(repository),
             base=base,
             head=head,
-            since_merge_base=dots == "...",
+            since_merge_base=since_merge_base,
             progress=progress,
         )
 
-    found = with_analysis(work, as_json=as_json)
-    if as_json:
-        print_json(asdict(found))
-    else:
-        _show(found)
+    return with_analysis(work, as_json=as_json)
 
 
 def _parse(commits: str) -> tuple[str, str, str]:
@@ -58,60 +67,3 @@ def _parse(commits: str) -> tuple[str, str, str]:
         problem = f"{commits[:80]!r} is not of the form BASE..HEAD"
         raise InvalidInputError(problem, fields={"commits": problem}, hint="Such as main..my-branch, or HEAD~1..HEAD.")
     return base, dots, head
-
-
-def _show(found: Impact) -> None:
-    added, gone = sum(change.added for change in found.files), sum(change.removed for change in found.files)
-    out.print(f"[bold]{found.base[:12]}..{found.head[:12]}[/]  {len(found.files):,} files, +{added:,} -{gone:,} lines")
-    risk = found.risk
-    out.print(f"  risk [{_LEVELS[risk.level.value]}]{risk.score:.0f} of 100, {risk.level.value}[/]")
-    parts = [
-        (part.name.replace("_", " "), f"{part.value * part.weight:.1f} of {part.weight}", escape(part.evidence))
-        for part in risk.parts
-    ]
-    print_table("\nRisk", ("sign", "points", "seen"), parts)
-    symbols = [
-        (one.change.value, one.kind, escape(one.name), f"{_shown(one.path)}:{one.line}", str(one.complexity or ""))
-        for one in found.symbols[:_MOST_SHOWN]
-    ]
-    if symbols:
-        print_table("\nChanged", ("", "kind", "name", "place", "complexity"), symbols)
-        _and_more(len(found.symbols))
-    _show_reached("Depends on it", found.reached)
-    _show_reached("Tests that reach it", found.tests)
-    if found.untested:
-        out.print("\n[bold]No test reaches[/]")
-        for name in found.untested[:_MOST_SHOWN]:
-            out.print(f"  {_shown(name)}")
-        _and_more(len(found.untested))
-    out.print()
-    owners = sorted({owner for owners in found.owners.values() for owner in owners})
-    out.print(f"  owners         {_shown(', '.join(owners)) or 'nobody'}")
-    out.print(f"  authors        {_shown(', '.join(found.authors)) or 'nobody before'}")
-    out.print(f"  past failures  {len(found.past_failures)}")
-    for text in found.left_out:
-        out.print(f"  left out       {_shown(text)}")
-
-
-def _show_reached(title: str, places: tuple[Reached, ...]) -> None:
-    rows = [
-        (
-            str(one.depth),
-            f"{one.confidence:.2f}",
-            _shown(f"{one.path}:{one.name}".rstrip(":")),
-            _shown(one.through.rstrip(":")),
-        )
-        for one in places[:_MOST_SHOWN]
-    ]
-    if rows:
-        print_table(f"\n{title}", ("depth", "confidence", "place", "through"), rows)
-        _and_more(len(places))
-
-
-def _and_more(count: int) -> None:
-    if count > _MOST_SHOWN:
-        out.print(f"[dim]and {count - _MOST_SHOWN:,} more; --json shows them[/]")
-
-
-def _shown(text: str) -> str:
-    return escape(one_line(text, _LONGEST_LINE))

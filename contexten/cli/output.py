@@ -1,32 +1,34 @@
-"""How every command speaks: results on stdout (a table, or JSON), progress and errors on stderr."""
+"""How every command speaks: results on stdout (a table, or JSON), progress and errors on stderr.
+
+Rich and the stack are imported when they are used, since a short command would spend most of its time on that.
+"""
 
 import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import httpx
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.errors import ContextenError
-from contexten_core.runtime import Runtime, open_runtime
-from contexten_core.settings import get_settings
-from deployments.attach import attached
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from contexten_core.runtime import Runtime
+
+    out: Console
+    err: Console
 
 T = TypeVar("T")
 
 # In a file or a pipe nobody's screen is too narrow.
 _FILE_WIDTH = 200
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _FILE_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="How many to show.")]
@@ -47,7 +49,25 @@ COLOURS = {
 }
 
 
+def __getattr__(name: str) -> Any:
+    if name not in {"out", "err"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return console(stderr=name == "err")
+
+
+@cache
+def console(*, stderr: bool = False) -> "Console":
+    """Return what writes to stdout or stderr; `out` and `err` of this module are the two."""
+    from rich.console import Console
+
+    if stderr:
+        return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+
+
 def coloured(word: str) -> str:
+    from rich.markup import escape
+
     colour = COLOURS.get(word)
     return f"[{colour}]{escape(word)}[/]" if colour else escape(word)
 
@@ -58,12 +78,14 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of Rich markup; outside text in them has been escaped by the caller."""
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    out.print(table, soft_wrap=False)
+    console().print(table, soft_wrap=False)
 
 
 @contextmanager
@@ -71,33 +93,54 @@ def failures_explained(*, as_json: bool = False) -> Iterator[None]:
     """Turn an error that a user can meet into its message and hint on stderr, and exit code 1."""
     try:
         yield
-    except ContextenError as error:
-        _complain(error.as_dict(), as_json=as_json)
-    except ValidationError as error:
+    except Exception as error:
+        problem = _problem(error)
+        if problem is None:
+            raise
+        _complain(problem, as_json=as_json)
+
+
+def _problem(error: Exception) -> dict[str, Any] | None:
+    """Say what a user is told of an error; None of one that nobody thought of."""
+    if isinstance(error, ContextenError):
+        return error.as_dict()
+    if isinstance(error, ValidationError):
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        problem = {"code": "configuration", "message": f"{place}: {first['msg']}", "hint": "see Settings in the README"}
-        _complain(problem, as_json=as_json)
-    except DBAPIError as error:
+        return {"code": "configuration", "message": f"{place}: {first['msg']}", "hint": "see Settings in the README"}
+    hint = "`contexten doctor` looks closer"
+    if _is_of(error, "sqlalchemy.exc", "DBAPIError"):
         message = f"the database does not answer: {str(error).splitlines()[0]}"
-        _complain({"code": "database", "message": message, "hint": "`contexten doctor` looks closer"}, as_json=as_json)
-    except (httpx.HTTPError, TimeoutError) as error:
+        return {"code": "database", "message": message, "hint": hint}
+    if isinstance(error, TimeoutError) or _is_of(error, "httpx", "HTTPError"):
         message = f"{type(error).__name__}: {error}".rstrip(": ")
-        _complain({"code": "timeout", "message": message, "hint": "`contexten doctor` looks closer"}, as_json=as_json)
+        return {"code": "timeout", "message": message, "hint": hint}
+    return None
+
+
+def _is_of(error: Exception, module: str, name: str) -> bool:
+    """Tell whether an error is one of a library; of a library that was not imported there are none."""
+    return module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
 
 
 def _complain(problem: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"error": problem}), err=True)
     else:
+        from rich.markup import escape
+
+        err = console(stderr=True)
         err.print(f"[red]Error:[/] {escape(str(problem['message']))}")
         if problem.get("hint"):
             err.print(f"[dim]Hint:[/]  {escape(str(problem['hint']))}")
     raise typer.Exit(1)
 
 
-def with_runtime(work: Callable[[Runtime], Awaitable[T]], *, as_json: bool = False) -> T:
+def with_runtime(work: "Callable[[Runtime], Awaitable[T]]", *, as_json: bool = False) -> T:
     """Run `work` on the stack of this home (or the configured database) and return what it returns."""
+    from contexten_core.runtime import open_runtime
+    from contexten_core.settings import get_settings
+    from deployments.attach import attached
 
     async def main() -> T:
         async with open_runtime(attached(get_settings())) as runtime:
@@ -108,8 +151,8 @@ def with_runtime(work: Callable[[Runtime], Awaitable[T]], *, as_json: bool = Fal
     raise AssertionError("unreachable: failures_explained exits")
 
 
-def with_session(read: Callable[[AsyncSession], Awaitable[T]], *, as_json: bool = False) -> T:
-    async def work(runtime: Runtime) -> T:
+def with_session(read: "Callable[[AsyncSession], Awaitable[T]]", *, as_json: bool = False) -> T:
+    async def work(runtime: "Runtime") -> T:
         async with runtime.database.reading() as session:
             return await read(session)
 

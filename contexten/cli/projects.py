@@ -8,6 +8,7 @@ from rich.markup import escape
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten.cli.output import AsJson, Limit, err, print_json, print_table, with_runtime, with_session
+from contexten.cli.prompts_versions import account
 from contexten_core.projects import store
 from contexten_core.projects.add import add_repository
 from contexten_core.prompts.define import checks_of, define_prompt
@@ -43,6 +44,8 @@ def add(
                     command=command,
                     limits={"wall_seconds": timeout},
                 ),
+                author=account(),
+                message=f"Added {found.full_name}",
             )
             return {"project": project.slug, "repository": found.full_name, "prompt": prompt.slug}
 

@@ -6,6 +6,14 @@ import typer
 from rich.markup import escape
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contexten.cli import (
+    prompts_check,
+    prompts_experiments,
+    prompts_explain,
+    prompts_files,
+    prompts_preview,
+    prompts_versions,
+)
 from contexten.cli.output import AsJson, Limit, print_json, print_table, with_session
 from contexten_core.prompts import store
 
@@ -51,3 +59,14 @@ def list_prompts(limit: Limit = 50, as_json: AsJson = False) -> None:
             for row in rows
         ],
     )
+
+
+for part in (
+    prompts_versions,
+    prompts_files,
+    prompts_check,
+    prompts_preview,
+    prompts_explain,
+    prompts_experiments,
+):
+    part.register(app)

@@ -16,6 +16,8 @@ from contexten.demo.emulator import start_demo_emulator
 from contexten.demo.play import play
 from contexten.demo.projects import is_demo_there, is_store_empty
 from contexten_core.runtime import open_runtime
+from contexten_core.security.log_redaction import redact_logs
+from contexten_core.security.redaction import redactor_of
 from contexten_core.security.tokens import ensure_admin_token
 from contexten_core.settings import Settings, get_settings
 from deployments.readiness import report_ready
@@ -41,6 +43,7 @@ def serve(
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    redact_logs(redactor_of(settings))
     if role is Role.WEB:
         _name_requests()
     # Its line for each request says nothing that our own lines do not.

@@ -13,7 +13,7 @@ from contexten_core.errors import NotFoundError
 from contexten_core.runtime import Runtime
 from contexten_core.security import store
 from contexten_core.security.models import AccessTokenModel
-from contexten_core.security.tokens import create_token, revoke_token
+from contexten_core.security.tokens import TokenRole, create_token, revoke_token
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 Name = Annotated[str, typer.Argument(help="Who or what the token is for.")]
@@ -22,6 +22,9 @@ Name = Annotated[str, typer.Argument(help="Who or what the token is for.")]
 @app.command("create")
 def create(
     name: Name,
+    role: Annotated[
+        TokenRole, typer.Option(help="An editor can do all but make tokens and move protected labels of prompts.")
+    ] = TokenRole.ADMIN,
     expires_days: Annotated[
         int | None,
         typer.Option("--expires-days", min=1, max=36_500, help="Days until it stops working; never if unset."),
@@ -33,11 +36,18 @@ def create(
 
     async def work(runtime: Runtime) -> str:
         async with runtime.database.transaction() as session:
-            return await create_token(session, name, expires_at=expires_at)
+            return await create_token(session, name, role.value, expires_at=expires_at)
 
     token = with_runtime(work, as_json=as_json)
     if as_json:
-        print_json({"name": name, "token": token, "expires_at": expires_at.isoformat() if expires_at else None})
+        print_json(
+            {
+                "name": name,
+                "role": role.value,
+                "token": token,
+                "expires_at": expires_at.isoformat() if expires_at else None,
+            }
+        )
         return
     typer.echo(token)
     until = f"until {expires_at:%Y-%m-%d %H:%M} UTC" if expires_at else "until it is revoked"

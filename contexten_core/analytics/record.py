@@ -4,12 +4,13 @@ from dataclasses import asdict, dataclass
 
 from contexten_core.analytics import store
 from contexten_core.analytics.models import AnalyticsEventType
-from contexten_core.events import outbox_store
+from contexten_core.db import utc_now
+from contexten_core.events.models import Conclusion
 from contexten_core.events.steps import StepRecord
-from contexten_core.integrations.statuses import final_status
+from contexten_core.integrations import reports
 from contexten_core.projects.resolve import Target
-from contexten_core.prompts import store as prompt_store
 from contexten_core.prompts.select import Choice
+from contexten_core.prompts.usage import count_outcome
 from contexten_core.security.text import shorten
 from contexten_core.tasks.outcome import Outcome
 
@@ -23,7 +24,7 @@ class Recorded:
 
 
 async def record_outcome(record: StepRecord, target: Target, choice: Choice, outcome: Outcome) -> Recorded:
-    """Store the outcome's figures, add it to the prompt's own, and report it on the event's commit."""
+    """Store the outcome's figures, add it to the prompt's own, and report it."""
     async with record.runtime.database.transaction() as session:
         run = record.run
         await store.add(
@@ -39,6 +40,7 @@ async def record_outcome(record: StepRecord, target: Target, choice: Choice, out
                 "output_bytes": outcome.output_bytes,
                 "truncated": outcome.truncated,
                 "prompt_version": choice.version,
+                "cost": asdict(outcome.cost),
             },
             context={"repository": target.repository, "commit": target.commit, "event_id": str(run.event_id)},
             duration_ms=outcome.duration_seconds * 1000,
@@ -51,16 +53,18 @@ async def record_outcome(record: StepRecord, target: Target, choice: Choice, out
             task_id=outcome.task_id,
             project_id=target.project_id,
         )
-        await prompt_store.count_use(
-            session, choice.prompt_id, succeeded=outcome.succeeded, seconds=outcome.duration_seconds
+        await count_outcome(
+            session,
+            prompt_id=choice.prompt_id,
+            version=choice.version,
+            project_id=target.project_id,
+            run_id=run.run_id,
+            succeeded=outcome.succeeded,
+            is_error=outcome.conclusion is Conclusion.ERROR,
+            seconds=outcome.duration_seconds,
+            cost=outcome.cost.dollars or 0.0,
+            template=outcome.template,
+            now=utc_now(),
         )
-        effect = final_status(
-            record.runtime.settings,
-            run,
-            target,
-            choice.slug,
-            conclusion=outcome.conclusion,
-            description=outcome.headline,
-        )
-        is_new = target.commit_status and await outbox_store.enqueue(session, **asdict(effect))
-        return await record.complete(session, Recorded(is_new, effect.content["description"]))
+        is_new, description = await reports.conclude(session, record, target, outcome, prompt=choice.slug)
+        return await record.complete(session, Recorded(is_new, description))

@@ -27,6 +27,8 @@ class Syntax:
 
 def comments(*, text: bytes, syntax: Syntax) -> Iterator[Span]:
     """Yield where comments are, in order. Comments within comments, and code within strings, are not understood."""
+    if not (syntax.line or syntax.block):
+        return iter(())
     return (match.span() for match in _pattern(syntax).finditer(text) if match.lastgroup == "comment")
 
 

@@ -1,10 +1,9 @@
 """Bytes of a text and the places of its comments to lines of code, comment and blank."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_TEXT_OF_A_LINE = re.compile(rb"\S[^\n]*")
+_SPACE_IN_LINES = b" \t\r\f\v"
 
 Span = tuple[int, int]
 """First byte and the byte after the last."""
@@ -26,13 +25,15 @@ def count_lines(*, text: bytes, comments: Iterable[Span]) -> LineCounts:
         comments: where its comments are, in order.
     """
     lines = text.count(b"\n") + (not text.endswith(b"\n") and text != b"")
-    filled = _filled(text)
-    code = _filled(_without(text, comments))
+    filled = code = _filled(text)
+    if spans := tuple(comments):
+        code = _filled(_without(text, spans))
     return LineCounts(lines=lines, code=code, comment=filled - code, blank=lines - filled)
 
 
 def _filled(text: bytes | bytearray) -> int:
-    return sum(1 for _ in _TEXT_OF_A_LINE.finditer(text))
+    # Without it each line is one word; several times as fast as looking at the lines.
+    return len(text.translate(None, _SPACE_IN_LINES).split())
 
 
 def _without(text: bytes, spans: Iterable[Span]) -> bytearray:

@@ -8,7 +8,8 @@ from itertools import islice
 
 from contexten_core.execution.git import Mirror
 
-_MOST_CHANGES = 20_000
+MOST_CHANGES = 20_000
+
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _STATUS = re.compile(rb"[A-Z](?=\d*$)")
 
@@ -45,18 +46,28 @@ class FileChange:
     removed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What a change does, by path; `left_out` files more are changed that are not looked at."""
+
+    files: tuple[FileChange, ...]
+    left_out: int = 0
+
+
 _KINDS = {b"A": ChangeKind.ADDED, b"C": ChangeKind.ADDED, b"D": ChangeKind.REMOVED, b"R": ChangeKind.RENAMED}
 
 
-def read_diff(mirror: Mirror, base: str, head: str) -> list[FileChange]:
-    """Return what differs between two fetched commits, by path; after 20,000 files the rest is left out.
+def read_diff(mirror: Mirror, base: str, head: str, *, limit: int = MOST_CHANGES) -> Diff:
+    """Return what differs between two fetched commits; after `limit` files the rest is only counted.
 
     Raises:
         GitError: a commit has not been fetched.
     """
-    headers = list(islice(mirror.diff(base, head), _MOST_CHANGES))
+    found = mirror.diff(base, head)
+    headers = list(islice(found, limit))
+    left_out = sum(1 for _ in found)
     patches = _patches(mirror.hunks(base, head))
-    return sorted(_changes(headers, patches), key=lambda change: change.path)
+    return Diff(tuple(sorted(_changes(headers, patches), key=lambda change: change.path)), left_out)
 
 
 def _changes(headers: Iterable[tuple[bytes, list[bytes]]], patches: Iterator[list[bytes]]) -> Iterator[FileChange]:

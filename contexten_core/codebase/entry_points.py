@@ -18,6 +18,7 @@ _GUARDS = {
     "Ruby": re.compile(rb"^if {1,9}(?:__FILE__ ?== ?\$(?:0|PROGRAM_NAME)|\$0 ?== ?__FILE__)", re.MULTILINE),
     "JavaScript": re.compile(rb"require\.main ?===? ?module"),
 }
+_GUARD_WORDS = (b"__main__", b"__FILE__", b"require.main")
 _MAINS = {"Go": "main", "Rust": "main", "C": "main", "C++": "main", "Java": "main", "C#": "Main"}
 _WORKFLOW = re.compile(r"(?:^|/)\.github/workflows/([^/]+)\.ya?ml")
 _CONTAINER = re.compile(r"^[ \t]*(?:CMD|ENTRYPOINT)[ \t]+(.+)$", re.MULTILINE | re.IGNORECASE)
@@ -65,7 +66,7 @@ def entry_points_in(*, path: str, data: bytes, facts: FileFacts) -> tuple[tuple[
 def _mains(data: bytes, facts: FileFacts) -> Iterator[tuple[str, str]]:
     language = facts.language or ""
     guard = _GUARDS.get(language)
-    if guard is not None and guard.search(data):
+    if guard is not None and any(word in data for word in _GUARD_WORDS) and guard.search(data):
         yield MAIN, "__main__" if language == "Python" else "main"
     main = _MAINS.get(language)
     if main is None or (language == "Go" and facts.package != "main"):

@@ -3,18 +3,16 @@
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from contexten_core.codebase import store
 from contexten_core.codebase.collect import commit_facts, find_facts
 from contexten_core.codebase.commit import CommitFacts
 from contexten_core.codebase.context import Context, choose_context
-from contexten_core.codebase.examine import token_for
 from contexten_core.codebase.explore import impact_of
 from contexten_core.codebase.impact import Impact
+from contexten_core.codebase.mirror import mirror_of
 from contexten_core.codebase.surroundings import read_files, read_history
-from contexten_core.codebase.whole import NO_COMMIT
 from contexten_core.db import Database
 from contexten_core.errors import ConflictError, GitError, NotFoundError
 from contexten_core.events import run_store
@@ -24,7 +22,6 @@ from contexten_core.events.normalise import dig
 from contexten_core.execution.git import GitMirrors, Mirror
 from contexten_core.settings import Settings
 
-_BASES = ("before", "pull_request.base.sha", "merge_group.base_sha")
 _TEXTS = ("check_run.output.text", "check_run.output.summary", "comment.body", "review.body", "description")
 _MOST_TEXT = 100_000
 
@@ -51,10 +48,10 @@ async def context_for(
     Raises:
         NotFoundError: there is no such event.
         ConflictError: its commit has not been analysed, or is not known any more.
-        GitError: the commit is not in the mirror any more, or the base cannot be fetched for the moment.
+        GitError: the commit is not to be had any more, or it or the base not for the moment.
     """
     case = await _case(database, event_id)
-    mirror = mirrors.open(case.url, token_for(settings, case.url), allow_local=True)
+    mirror = await asyncio.to_thread(mirror_of, settings, mirrors, case.url, case.facts.commit)
     impact = await _impact(database, mirror, case) if case.names_commit else None
     return await asyncio.to_thread(_choose, mirror, case, impact, budget_tokens)
 
@@ -77,15 +74,10 @@ async def _case(database: Database, event_id: UUID) -> _Case:
     return _Case(
         facts=facts,
         url=codebase.repository_url,
-        base=_base(event.payload),
+        base=said.base_commit,
         names_commit=said.commit == codebase.commit_sha,
         text="\n".join(text for text in texts if isinstance(text, str))[:_MOST_TEXT],
     )
-
-
-def _base(payload: Any) -> str | None:
-    found = (dig(payload, place) for place in _BASES)
-    return next((base for base in found if isinstance(base, str) and base != NO_COMMIT), None)
 
 
 async def _impact(database: Database, mirror: Mirror, case: _Case) -> Impact | None:

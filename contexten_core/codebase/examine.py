@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from contexten_core.codebase import store
@@ -12,11 +11,9 @@ from contexten_core.codebase.keep import CommitName, examine_commit, store_commi
 from contexten_core.codebase.models import CodebaseModel, CodebaseStatus
 from contexten_core.events.steps import StepRecord
 from contexten_core.execution.git import Mirror
+from contexten_core.execution.git_token import token_for
 from contexten_core.projects.resolve import Target
 from contexten_core.runtime import Runtime
-from contexten_core.settings import Settings
-
-_TOKEN_HOST = "github.com"  # noqa: S105 - the host that the token is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +37,6 @@ def open_mirror(runtime: Runtime, target: Target) -> Mirror:
     return runtime.mirrors.open(
         target.clone_url, token_for(runtime.settings, target.clone_url), allow_local=target.allow_local
     )
-
-
-def token_for(settings: Settings, clone_url: str) -> str | None:
-    """Return our token for an address of GitHub itself; it goes nowhere else."""
-    token = settings.github_token
-    return token.get_secret_value() if token and urlsplit(clone_url).hostname == _TOKEN_HOST else None
 
 
 async def examine(record: StepRecord, target: Target) -> CodebaseSummary:

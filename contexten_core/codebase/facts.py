@@ -2,12 +2,13 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Self
 
-ANALYSER_VERSION = "2"
+ANALYSER_VERSION = "3"
 """Part of the key under which facts are kept: raise it with every change that gives any file other facts."""
 
 
@@ -134,9 +135,11 @@ class FileFacts:
 
     def pack(self) -> bytes:
         """Return the facts, the path excepted, as they are stored."""
-        values = [getattr(self, name) for name in _STORED]
-        rows = [[list(_values(fact)) for fact in value] if _is_facts(value) else value for value in values]
-        return zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), level=1)
+        values = [
+            [*map(_VALUES[name], value)] if name in _VALUES else value
+            for name, value in zip(_STORED, _STORED_VALUES(self), strict=True)
+        ]
+        return zlib.compress(_ENCODE(values).encode(), level=1)
 
     @classmethod
     def unpack(cls, packed: bytes, *, path: str) -> Self:
@@ -156,12 +159,9 @@ _FACTS: Mapping[str, type] = {
 }
 
 
-def _values(fact: Any) -> Iterable[Any]:
-    return (getattr(fact, field.name) for field in fields(fact))
-
-
-def _is_facts(value: Any) -> bool:
-    return isinstance(value, tuple) and bool(value) and not isinstance(value[0], str)
+_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_STORED_VALUES = attrgetter(*_STORED)
+_VALUES = {name: attrgetter(*(field.name for field in fields(fact))) for name, fact in _FACTS.items()}
 
 
 def _frozen(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """The form of a grammar's row: which nodes of its trees define, branch, call, import and explain."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -144,18 +144,35 @@ class Kind:
     is_lambda: bool = False
     is_logical: bool = False
 
+    @property
+    def is_brief(self) -> bool:
+        """Whether more than descriptions and cognitive complexity depends on it."""
+        return bool(
+            self.functions
+            or self.classes
+            or self.scope
+            or self.call
+            or self.imports
+            or self.is_comment
+            or self.is_anonymous
+            or self.branches
+            or self.is_case
+            or self.is_logical
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedGrammar:
     """A grammar ready for use: what each of tree-sitter's numbers of node types means, and a query that finds them.
 
-    The query has no patterns deeper than a node, so it takes linear time.
+    The queries have no patterns deeper than a node, so they take linear time; the brief one finds less.
     """
 
     grammar: Grammar
     language: Language
     kinds: Mapping[int, Kind]
     query: Query
+    brief_query: Query
 
 
 def loaded(grammar: Grammar) -> LoadedGrammar:
@@ -194,7 +211,15 @@ def loaded(grammar: Grammar) -> LoadedGrammar:
         for node in nodes:
             setattr(kind(node), meaning, True)
     numbers = {number: kind for node, kind in by_type.items() if (number := language.id_for_node_kind(node, True))}
-    patterns = " ".join(f"({node})" for node in by_type if language.id_for_node_kind(node, True))
+    known = [node for node in by_type if language.id_for_node_kind(node, True)]
     return LoadedGrammar(
-        grammar=grammar, language=language, kinds=numbers, query=Query(language, f"[{patterns}] @node")
+        grammar=grammar,
+        language=language,
+        kinds=numbers,
+        query=_query(language, known),
+        brief_query=_query(language, [node for node in known if by_type[node].is_brief]),
     )
+
+
+def _query(language: Language, nodes: Iterable[str]) -> Query:
+    return Query(language, f"[{' '.join(f'({node})' for node in nodes)}] @node")

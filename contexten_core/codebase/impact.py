@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from contexten_core.codebase.commit import Call, CommitFacts, Symbol
-from contexten_core.codebase.diff import ChangeKind, FileChange, Lines
+from contexten_core.codebase.diff import ChangeKind, Diff, FileChange, Lines
 from contexten_core.codebase.history import LoggedCommit
 from contexten_core.codebase.owners import CodeOwners, owners_of
 from contexten_core.codebase.risk import Risk, RiskSigns, risk_of
@@ -99,19 +99,20 @@ def assess(
     *,
     base: CommitFacts,
     head: CommitFacts,
-    changes: Sequence[FileChange],
+    changes: Diff,
     owners: CodeOwners,
     past: Past,
     is_test: Callable[[str], bool],
 ) -> Impact:
     """Tell what a change means, from what is known of both commits. Reads and writes nothing; time is bounded."""
-    symbols = _changed_symbols(base, head, changes)
-    found, dependents, is_whole = _reach(base, head, changes, symbols)
+    files = changes.files
+    symbols = _changed_symbols(base, head, files)
+    found, dependents, is_whole = _reach(base, head, files, symbols)
     tests = [one for one in found if is_test(one.path)]
-    tests += [Reached(change.path, "", 0, 1.0, "") for change in changes if is_test(change.path) and _remains(change)]
+    tests += [Reached(change.path, "", 0, 1.0, "") for change in files if is_test(change.path) and _remains(change)]
     reached = [one for one in found if not is_test(one.path)]
     tested = _tested(dependents, is_test)
-    paths = {name for change in changes for name in (change.path, change.old_path) if name}
+    paths = {name for change in files for name in (change.path, change.old_path) if name}
     before = [commit for commit in past.log if commit.commit != head.commit and paths.intersection(commit.paths)]
     failures = tuple(commit.commit for commit in before if commit.commit in past.failed)
     known = len(failures) + sum(commit.commit in past.succeeded for commit in before)
@@ -123,8 +124,8 @@ def assess(
     )
     standing = sum(one.change is not SymbolChange.REMOVED for one in code)
     signs = RiskSigns(
-        lines=sum(change.added + change.removed for change in changes if not is_test(change.path)),
-        folders=len({change.path.rpartition("/")[0] for change in changes}),
+        lines=sum(change.added + change.removed for change in files if not is_test(change.path)),
+        folders=len({change.path.rpartition("/")[0] for change in files}),
         reached_files=len({one.path for one in reached}),
         most_complex=max((one.complexity for one in code), default=0),
         untested_share=len(untested) / standing if standing else 0.0,
@@ -135,7 +136,7 @@ def assess(
     return Impact(
         base=base.commit,
         head=head.commit,
-        files=tuple(changes),
+        files=files,
         symbols=tuple(symbols),
         reached=tuple(sorted(reached, key=_nearest)),
         tests=tuple(sorted(tests, key=_nearest)),
@@ -144,8 +145,16 @@ def assess(
         authors=_authors(before),
         past_failures=failures[:20],
         risk=risk_of(signs),
-        left_out=() if is_whole else (f"what depends on the change beyond the first {_MOST_REACHED} places",),
+        left_out=tuple(_left_out(changes, is_whole=is_whole)),
     )
+
+
+def _left_out(changes: Diff, *, is_whole: bool) -> Iterator[str]:
+    if changes.left_out:
+        first = len(changes.files)
+        yield f"{changes.left_out:,} changed files after the first {first:,}, with all that depends on them"
+    if not is_whole:
+        yield f"what depends on the change beyond the first {_MOST_REACHED} places"
 
 
 def _changed_symbols(base: CommitFacts, head: CommitFacts, changes: Iterable[FileChange]) -> list[ChangedSymbol]:

@@ -5,7 +5,11 @@ from typing import Any, NamedTuple, Self
 
 from contexten_core.codebase.facts import FileFacts
 
+_NO_HEAD = b"[[],null]\n"
+
 FUNCTION, METHOD, CLASS = "function", "method", "class"
+
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 Imports = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -34,6 +38,8 @@ class Head(NamedTuple):
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read the head of an encoded outline."""
+        if data.startswith(_NO_HEAD):
+            return cls()
         imports, settings = json.loads(head_bytes(data))
         return cls(tuple([(module, tuple(names)) for module, names in imports]), settings)
 
@@ -76,13 +82,13 @@ def outline_of(
 ) -> Outline:
     functions = [
         Definition(
-            function.qualified_name,
-            METHOD if function.is_method else FUNCTION,
-            function.line,
-            function.end_line,
-            function.complexity,
+            f"{one.owner}.{one.name}" if one.owner else one.name,
+            METHOD if one.is_method else FUNCTION,
+            one.line,
+            one.end_line,
+            one.complexity,
         )
-        for function in facts.functions
+        for one in facts.functions
     ]
     classes = [Definition(found.qualified_name, CLASS, found.line, found.end_line) for found in facts.classes]
     calls = [(index, function.calls) for index, function in enumerate(facts.functions) if function.calls]
@@ -96,4 +102,4 @@ def outline_of(
 
 
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return _JSON(value).encode("utf-8", "replace")

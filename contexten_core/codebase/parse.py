@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from tree_sitter import Node, Parser, QueryCursor, Tree
+from tree_sitter import Node, Parser, Query, QueryCursor, Tree
 
 from contexten_core.codebase.facts import Note
 from contexten_core.codebase.grammar import LoadedGrammar
@@ -17,7 +17,7 @@ _NODES_BETWEEN_LOOKS = 1 << 10
 _SECONDS_FOR_A_LINE = 0.2
 
 
-def parse(*, text: bytes, grammar: str, seconds: float, most_definitions: int) -> Parsed:
+def parse(*, text: bytes, grammar: str, seconds: float, most_definitions: int, is_brief: bool = False) -> Parsed:
     """Find what a text defines, imports and calls, and its comments, in the order of the text.
 
     Args:
@@ -25,6 +25,7 @@ def parse(*, text: bytes, grammar: str, seconds: float, most_definitions: int) -
         grammar: a key of GRAMMARS.
         seconds: processor time of this thread that parsing and looking may take together.
         most_definitions: functions to keep, and as many classes.
+        is_brief: see `analyse_file`.
 
     Returns:
         What was found, as far as the text could be understood, or only Note.TOO_SLOW when the time was up.
@@ -33,8 +34,9 @@ def parse(*, text: bytes, grammar: str, seconds: float, most_definitions: int) -
     deadline = time.thread_time() + seconds
     try:
         tree = _tree(text=text, loaded=loaded, deadline=deadline)
-        reader = Reader(text=text, loaded=loaded, most_definitions=most_definitions)
-        for number, node in enumerate(_nodes(tree=tree, loaded=loaded, deadline=deadline)):
+        reader = Reader(text=text, loaded=loaded, most_definitions=most_definitions, is_brief=is_brief)
+        query = loaded.brief_query if is_brief else loaded.query
+        for number, node in enumerate(_nodes(tree=tree, loaded=loaded, query=query, deadline=deadline)):
             if number % _NODES_BETWEEN_LOOKS == 0:
                 _check(deadline)
             reader.visit(node)
@@ -70,7 +72,7 @@ def cost_of(*, text: bytes, grammar: str) -> tuple[int, int]:
     try:
         tree = _tree(text=text, loaded=loaded, deadline=deadline)
         reader = Reader(text=text, loaded=loaded, most_definitions=1)
-        for node in _nodes(tree=tree, loaded=loaded, deadline=deadline):
+        for node in _nodes(tree=tree, loaded=loaded, query=loaded.query, deadline=deadline):
             reader.visit(node)
     except TimeoutError:
         return 0, 0
@@ -93,9 +95,9 @@ def _check(deadline: float) -> None:
         raise TimeoutError
 
 
-def _nodes(*, tree: Tree, loaded: LoadedGrammar, deadline: float) -> Iterator[Node]:
+def _nodes(*, tree: Tree, loaded: LoadedGrammar, query: Query, deadline: float) -> Iterator[Node]:
     """Yield the nodes that mean something in the order of the text, outer before inner, or raise TimeoutError."""
-    kinds = loaded.kinds
+    kinds, cursor = loaded.kinds, QueryCursor(query)
     pending = [tree.root_node]
     for number in range(tree.root_node.descendant_count + 1):
         if not pending:
@@ -103,14 +105,16 @@ def _nodes(*, tree: Tree, loaded: LoadedGrammar, deadline: float) -> Iterator[No
         if number % _NODES_BETWEEN_LOOKS == 0:
             _check(deadline)
         node = pending.pop()
-        if node.descendant_count <= _MOST_QUERIED_NODES:
-            found = QueryCursor(loaded.query).captures(node).get("node", [])
+        descendants = node.descendant_count
+        if 1 < descendants <= _MOST_QUERIED_NODES:
+            found = cursor.captures(node).get("node", [])
             found.sort(key=_place)
             yield from found
             continue
         if node.kind_id in kinds:
             yield node
-        pending.extend(reversed(node.children))
+        if descendants > 1:
+            pending.extend(reversed(node.children))
 
 
 def _place(node: Node) -> tuple[int, int]:

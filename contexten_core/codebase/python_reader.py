@@ -5,7 +5,7 @@ has them, cyclomatic complexity as radon counts it (`radon.complexity.cc_visit` 
 """
 
 import re
-from enum import IntEnum
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from contexten_core.codebase.count import LineCounts, Span
@@ -20,6 +20,7 @@ from contexten_core.codebase.names import (
 )
 from contexten_core.codebase.parse import has_error
 from contexten_core.codebase.python_cost import expressions_cost
+from contexten_core.codebase.python_doubt import is_doubtful
 from contexten_core.codebase.python_imports import python_imports
 from contexten_core.codebase.python_text import GROUP, PythonText, python_text
 from contexten_core.codebase.python_words import calls_in, words_of
@@ -58,9 +59,9 @@ _INNER_GROUP = re.compile(rb"[(\[{][^()\[\]{}]*+[)\]}]")
 _LAMBDA = re.compile(rb"(?<![\w\x80-\xff])lambda" + _NO_WORD + rb"[^:]*:")
 _PARAMETER = re.compile(rb"[ \t\x01\\]*\*{0,2}[ \t\x01\\]*(" + _NAME + rb")")
 _KEYWORD = re.compile(rb"[ \t\x01\\]*" + _NAME + rb"[ \t\x01\\]*=(?!=)")
-_MATCH = re.compile(rb"match(?:[ \t\x01\\]+(?:[^ \t\x01\\=.,:)\]};]|\.\.\.)|[(\[{\x02-])")
+_MATCH_HEADER = re.compile(rb"match(?:[ \t\x01\\]+(?:[^ \t\x01\\=.,:)\]};]|\.\.\.)|[(\[{\x02-])")
 _STARRED = re.compile(rb"except[ \t\x01\\]*\*")
-_CASE = re.compile(rb"case" + _NO_WORD + rb"([^:()\[\]{}\n]*+(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*+):")
+_CASE_HEADER = re.compile(rb"case" + _NO_WORD + rb"([^:()\[\]{}\n]*+(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*+):")
 _ANY_GROUP = re.compile(GROUP)
 _GUARD = re.compile(rb"(?<![\w.\x80-\xff])if" + _NO_WORD)
 _WILDCARD = re.compile(
@@ -82,16 +83,23 @@ _DOCUMENTS = re.compile(r"[rRuU]?[\"']")
 _COMMENT = re.compile(r"(\"[^\"\n]*\"|'[^'\n]*')|#[^\n]*")
 
 
-class _Block(IntEnum):
-    MODULE = 0
-    DEFINITION = 1
-    IF = 2
-    LOOP = 3
-    TRY = 4
-    TRY_STAR = 5
-    MATCH = 6
-    CASE = 7
-    OTHER = 8
+# Plain numbers, since a file has thousands of blocks and each is asked for its kind.
+_MODULE, _DEFINITION, _IF, _LOOP, _TRY, _TRY_STAR, _MATCH, _CASE, _OTHER = range(9)
+_HEADERS: Mapping[bytes, tuple[int, bool, int]] = {
+    # Word: its block, whether it is one level deeper inside, and costs that; and whether it is so, and costs one.
+    b"if": (_IF, True, 0),
+    b"for": (_LOOP, True, 0),
+    b"while": (_LOOP, True, 0),
+    b"elif": (_IF, False, 1),
+    b"else": (_OTHER, False, 0),
+    b"try": (_TRY, False, 0),
+    b"except": (_TRY, True, 0),
+    b"finally": (_OTHER, False, 0),
+    b"with": (_OTHER, False, 0),
+    b"match": (_MATCH, True, 0),
+    b"case": (_CASE, False, 0),
+}
+_SOFT = frozenset({b"match", b"case"})
 
 
 class _Frame:
@@ -108,8 +116,11 @@ class _Frame:
     complexity = 1
     inner: tuple["_Frame", ...] = ()
 
-    def __init__(self, *, name: str, owner: str, is_function: bool, line: int, place: int) -> None:
+    def __init__(
+        self, *, name: str, owner: str, outer: "_Frame | None", is_function: bool, line: int, place: int
+    ) -> None:
         self.name, self.owner, self.is_function, self.line, self.place = name, owner, is_function, line, place
+        self.outer = outer or self
         self.segments: list[Span] = []
         self.levels: list[tuple[int, int]] = []
 
@@ -122,26 +133,26 @@ class _Open(NamedTuple):
     """A block that is open: what is deeper than `indent` belongs to it."""
 
     indent: int
-    kind: _Block
+    kind: int
     frame: _Frame
     nests: bool = False
     has_default: bool = False
 
 
-def read_python(*, text: bytes, seconds: float, most_definitions: int) -> Parsed:
+def read_python(*, text: bytes, seconds: float, most_definitions: int, is_brief: bool = False) -> Parsed:
     """Find what a text of Python defines, imports and calls, and count its lines.
 
     Args:
         text: UTF-8, errors included, its lines ended by a line feed.
-        seconds: processor time of this thread that may be spent on telling whether the text has syntax errors.
+        seconds: processor time of this thread that may be spent on parsing it, where it may have syntax errors.
         most_definitions: functions to keep, and as many classes.
+        is_brief: see `analyse_file`.
     """
     python = python_text(text)
-    reader = _Reader(python, most_definitions)
+    reader = _Reader(python, most_definitions, is_brief=is_brief)
     reader.read()
     notes = []
-    # The parser accepts blocks that are not indented.
-    if reader.is_misshapen or has_error(text=text, grammar="python", seconds=seconds):
+    if reader.is_misshapen or (is_doubtful(python) and has_error(text=text, grammar="python", seconds=seconds)):
         notes.append(Note.NOT_UNDERSTOOD)
     if reader.has_too_many:
         notes.append(Note.TOO_MANY)
@@ -159,18 +170,19 @@ def read_python(*, text: bytes, seconds: float, most_definitions: int) -> Parsed
 class _Reader:
     """Goes through the lines once, with a stack of open blocks."""
 
-    def __init__(self, python: PythonText, most_definitions: int) -> None:
+    def __init__(self, python: PythonText, most_definitions: int, *, is_brief: bool) -> None:
         self.functions: list[_Frame] = []
         self.classes: list[_Frame] = []
         self.has_too_many = False
         self.is_misshapen = python.is_broken
-        self.module = _Frame(name="", owner="", is_function=False, line=0, place=0)
+        self.module = _Frame(name="", owner="", outer=None, is_function=False, line=0, place=0)
+        self._is_brief = is_brief
         self._python = python
         self._text, self._source = python.text, python.source
         self._strings = dict(python.strings)
         self._most = most_definitions
         self._frame = self.module
-        self._open: list[_Open] = [_Open(-1, _Block.MODULE, self.module)]
+        self._open: list[_Open] = [_Open(-1, _MODULE, self.module)]
         self._segment = 0
         self._line, self._counted = 0, 0
         self._decorators: list[Span] = []
@@ -192,7 +204,7 @@ class _Reader:
                 # A header needs something deeper below, or in its own line; nothing else may have that.
                 self.is_misshapen |= _ends_open(text, last, start) == (header >= indent)
             current = indent
-            closed = _Block.MODULE
+            closed = _MODULE
             while opened[-1].indent >= indent:
                 block = self._close(start - 1, last)
                 if block.indent == indent:
@@ -210,7 +222,7 @@ class _Reader:
         self.is_misshapen |= header >= 0 and _ends_open(text, last, end)
         self.module.segments.append((self._segment, end))
 
-    def _header(self, word: bytes, place: int, indent: int, closed: _Block) -> bool:  # noqa: C901, PLR0912 - one case per kind of line
+    def _header(self, word: bytes, place: int, indent: int, closed: int) -> bool:  # noqa: C901, PLR0912 - one case per kind of line
         """Open the block that a line starts; tell whether it does start one."""
         if word == b"@":
             if not self._decorators:
@@ -220,55 +232,51 @@ class _Reader:
             return False
         if word[0] == ord("a"):
             word = word.removeprefix(b"async").lstrip(b" \t\x01\\")
-        if word in {b"def", b"class"}:
+        if word not in _SOFT and not self._has_colon(place):
+            self.is_misshapen = True
+        if word not in _HEADERS:
             self._define(place, indent, is_function=word == b"def")
             return True
         self._decorators.clear()
         frame = self._frame
-        kind, nests, flat, extra = _Block.OTHER, False, 0, 0
-        match word:
-            case b"if":
-                kind, nests = _Block.IF, True
-                frame.ifs += 1
-            case b"for" | b"while":
-                kind, nests = _Block.LOOP, True
-            case b"elif":
-                kind, flat = _Block.IF, 1
-            case b"else":
-                # radon counts the `else` of loops and of `try`, Campbell that of conditions and loops.
-                kind, flat = closed, int(closed in {_Block.IF, _Block.LOOP})
-                extra = int(closed in {_Block.LOOP, _Block.TRY})
-            case b"try":
-                kind = _Block.TRY
-            case b"except":
-                kind, nests = _Block.TRY, True
-                if closed is _Block.TRY_STAR or _STARRED.match(self._text, place):
-                    kind, extra = _Block.TRY_STAR, -1
-            case b"match":
-                if not self._is_match(place):
-                    return False
-                kind, nests = _Block.MATCH, True
-            case b"case":
-                if self._open[-1].kind is not _Block.MATCH:
-                    return False
-                kind, extra = _Block.CASE, self._case(place)
-            case _:
-                pass
-        frame.extra += extra
-        if frame.is_function:
-            frame.cognitive += flat
-            if nests:
-                frame.cognitive += 1 + frame.nest
-                frame.structural += 1
-            if nests or flat:
-                frame.nest += 1
-                frame.nesting = max(frame.nesting, frame.nest)
-                frame.levels.append((place + 1, frame.nest))
+        kind, nests, flat = _HEADERS[word]
+        if kind == _IF:
+            frame.ifs += nests
+        elif word == b"else":
+            # radon counts the `else` of loops and of `try`, Campbell that of conditions and loops.
+            kind, flat = closed, int(closed in (_IF, _LOOP))
+            frame.extra += closed in (_LOOP, _TRY)
+        elif word == b"except":
+            if closed == _TRY_STAR or _STARRED.match(self._text, place):
+                kind = _TRY_STAR
+                frame.extra -= 1
+        elif kind == _MATCH:
+            if not self._is_match(place):
+                return False
+        elif kind == _CASE:
+            if self._open[-1].kind != _MATCH:
+                return False
+            frame.extra += self._case(place)
+        if self._is_brief or not frame.is_function:
+            self._open.append(_Open(indent, kind, frame))
+            return True
+        frame.cognitive += flat
+        if nests:
+            frame.cognitive += 1 + frame.nest
+            frame.structural += 1
+        if nests or flat:
+            frame.nest += 1
+            frame.nesting = max(frame.nesting, frame.nest)
+            frame.levels.append((place + 1, frame.nest))
         self._open.append(_Open(indent, kind, frame, nests or bool(flat)))
         return True
 
+    def _has_colon(self, place: int) -> bool:
+        end = self._text.find(b"\n", place)
+        return self._text.find(b":", place, len(self._text) if end < 0 else end) >= 0
+
     def _is_match(self, place: int) -> bool:
-        if _MATCH.match(self._text, place) is None:
+        if _MATCH_HEADER.match(self._text, place) is None:
             return False
         end = self._text.find(b"\n", place)
         return self._text[place : len(self._text) if end < 0 else end].rstrip().endswith(b":")
@@ -278,7 +286,7 @@ class _Reader:
 
         That is one, less the `if` of its guard, and less one for the first case without a pattern, which is the `else`.
         """
-        case = _CASE.match(self._text, place)
+        case = _CASE_HEADER.match(self._text, place)
         if case is None:
             return 1
         branches = 1 - (_GUARD.search(_ANY_GROUP.sub(b"", case[1])) is not None)
@@ -294,6 +302,7 @@ class _Reader:
         broken = None
         if head is None:
             broken = _BROKEN.match(text, place)
+            self.is_misshapen = True
             if broken is None:
                 return
         found = head or broken
@@ -306,37 +315,44 @@ class _Reader:
         self._line += self._source.count(b"\n", self._counted, place)
         self._counted = place
         name = found[1].decode(errors="replace")[:MOST_NAME_CHARACTERS]
-        frame = _Frame(name=name, owner=outer.path, is_function=is_function, line=self._line, place=place)
-        if head is not None and head[2]:
-            inside = head[2][1:-1]
-            frame.values = _parameters(inside) if is_function else self._bases(head.start(2) + 1, inside)
-        frame.signature = self._signature(found.start(1), body)
-        frame.decorators = self._take_decorators()
-        frame.level = outer.nest
+        frame = _Frame(name=name, owner=outer.path, outer=outer, is_function=is_function, line=self._line, place=place)
         frame.is_method = is_function and not outer.is_function and outer is not self.module
-        if is_function and outer.is_function:
-            outer.inner += (frame,)
         kept = self.functions if is_function else self.classes
         if len(kept) < self._most:
             kept.append(frame)
         else:
             self.has_too_many = True
-        rest = text[body:end].strip()
+        if self._is_brief:
+            self._decorators.clear()
+        else:
+            self._describe(frame, head, found.start(1), body, end)
+        self._open.append(_Open(indent, _DEFINITION, frame))
+        self._frame = frame
+        self._segment = body
+
+    def _describe(self, frame: _Frame, head: re.Match[bytes] | None, start: int, body: int, end: int) -> None:
+        """Add what is not needed to tell where a definition is, and how complex."""
+        if head is not None and head[2]:
+            inside = head[2][1:-1]
+            frame.values = _parameters(inside) if frame.is_function else self._bases(head.start(2) + 1, inside)
+        frame.signature = self._signature(start, body)
+        frame.decorators = self._take_decorators()
+        frame.level = frame.outer.nest
+        if frame.is_function and frame.outer.is_function:
+            frame.outer.inner += (frame,)
+        rest = self._text[body:end].strip()
         if not rest:
             self._undocumented = frame
         elif _ONLY_STRING.fullmatch(rest):
-            start = text.index(rest, body)
+            start = self._text.index(rest, body)
             frame.docstring = self._said(start, start + len(rest), "")
-        self._open.append(_Open(indent, _Block.DEFINITION, frame))
-        self._frame = frame
-        self._segment = body
 
     def _close(self, place: int, last: int) -> _Open:
         """Close the innermost block; `last` is where the last line in it starts, `place` where the next one does."""
         block = self._open.pop()
         frame = block.frame
-        if block.kind is not _Block.DEFINITION:
-            if block.nests and frame.is_function:
+        if block.kind != _DEFINITION:
+            if block.nests:
                 frame.nest -= 1
                 frame.levels.append((place, frame.nest))
             return block
@@ -346,9 +362,7 @@ class _Reader:
         content = last + len(self._text[last:end].rstrip(b" \t\x01\\\x0c"))
         frame.end_line = frame.line + self._source.count(b"\n", frame.place, max(content, frame.place))
         self._undocumented = None
-        self._frame = next(
-            outer.frame for outer in reversed(self._open) if outer.kind in {_Block.DEFINITION, _Block.MODULE}
-        )
+        self._frame = frame.outer
         if frame.is_function:
             self._finish(frame)
         return block
@@ -358,7 +372,7 @@ class _Reader:
         own = b"\n".join([text[start:end] for start, end in frame.segments])
         words = words_of(own)
         frame.calls, frame.complexity = words.calls, 1 + words.branches + frame.extra
-        if words.is_costly or words.ifs > frame.ifs:
+        if (words.is_costly or words.ifs > frame.ifs) and not self._is_brief:
             cost = expressions_cost(self._python, spans=frame.segments, levels=frame.levels)
             frame.cognitive += cost.cognitive
             frame.structural += cost.structural

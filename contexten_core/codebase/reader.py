@@ -99,6 +99,8 @@ class _Open:
     closes_control: bool = False
 
 
+_Description = tuple[tuple[str, ...], tuple[str, ...], str, str | None, tuple[str, ...]]
+_UNDESCRIBED: _Description = ((), (), "", None, ())
 _Head = tuple[str, int, int, str, bool, tuple[str, ...], str, str | None, tuple[str, ...]]
 
 
@@ -115,10 +117,14 @@ class _Function:
 
 
 class Reader:
-    """Takes the nodes of a tree in the order of the text, outer before inner, and keeps what they tell."""
+    """Takes the nodes of a tree in the order of the text, outer before inner, and keeps what they tell.
 
-    def __init__(self, *, text: bytes, loaded: LoadedGrammar, most_definitions: int) -> None:
+    What `is_brief` leaves out is in `analyse_file`.
+    """
+
+    def __init__(self, *, text: bytes, loaded: LoadedGrammar, most_definitions: int, is_brief: bool = False) -> None:
         self._text = text
+        self._is_brief = is_brief
         self._grammar = loaded.grammar
         self._kinds = loaded.kinds
         self._most = most_definitions
@@ -198,7 +204,7 @@ class Reader:
         if kind.is_wrapper:
             self._open.append(_Open(end=node.end_byte, start=start, owner=self._owner, is_wrapper=True))
         if self._function is not None:
-            self._flow(node, kind, self._function)
+            (self._branch if self._is_brief else self._flow)(node, kind, self._function)
 
     def _close(self, place: int) -> None:
         while self._open and self._open[-1].end <= place:
@@ -265,6 +271,38 @@ class Reader:
         if qualified:
             owner = f"{owner}.{qualified}" if owner else qualified
         owner = owner[:MOST_OWNER_CHARACTERS]
+        bases, parameters, signature, docstring, decorators = (
+            _UNDESCRIBED
+            if self._is_brief
+            else self._description(node, row=row, body=body, inner=inner, name=name, named=named, is_class=is_class)
+        )
+        was = self._owner
+        if is_class:
+            self._classes.append(ClassFact(name, line, end_line, owner, bases, signature, docstring, decorators))
+            self._open.append(_Open(end=node.end_byte, start=node.start_byte, owner=was, is_type=True))
+        else:
+            outer = self._function
+            level = outer.complexity.level(node.start_byte) if outer else 0
+            head = (name, line, end_line, owner, is_method, parameters, signature, docstring, decorators)
+            function = _Function(head=head, level=level, outer=outer)
+            if len(self._functions) <= self._most:
+                self._functions.append(function)
+            self._open.append(_Open(end=node.end_byte, start=node.start_byte, owner=was, function=function))
+            self._function = function
+        self._owner = f"{owner}.{name}"[:MOST_OWNER_CHARACTERS] if owner else name
+
+    def _description(
+        self,
+        node: Node,
+        *,
+        row: Definition,
+        body: Node | None,
+        inner: Node | None,
+        name: str,
+        named: Node | None,
+        is_class: bool,
+    ) -> _Description:
+        """Return what is not needed to tell where a definition is, and how complex."""
         first = min(node.start_byte, self._outermost(node.start_byte))
         decorators, first = self._decorators_of(node, first=first, name_start=named.start_byte if named else first)
         docstring = comment_before(text=self._text, place=first, ends=self._comment_starts, marks=self._grammar.docs)
@@ -276,42 +314,9 @@ class Reader:
         else:
             stop = inner.start_byte if inner is not None else node.end_byte
         signature = signature_of(text=self._text, start=name_start, end=max(stop, name_start)) or name
-        was = self._owner
-        if is_class:
-            held = body if row.of and body is not None and "declarator" not in row.name else node
-            self._classes.append(
-                ClassFact(
-                    name,
-                    line,
-                    end_line,
-                    owner,
-                    bases_of(held, row=row, text=self._text) if row.bases else (),
-                    signature,
-                    docstring,
-                    decorators,
-                )
-            )
-            self._open.append(_Open(end=node.end_byte, start=node.start_byte, owner=was, is_type=True))
-        else:
-            outer = self._function
-            level = outer.complexity.level(node.start_byte) if outer else 0
-            head = (
-                name,
-                line,
-                end_line,
-                owner,
-                is_method,
-                parameters_of(parameters, self._text),
-                signature,
-                docstring,
-                decorators,
-            )
-            function = _Function(head=head, level=level, outer=outer)
-            if len(self._functions) <= self._most:
-                self._functions.append(function)
-            self._open.append(_Open(end=node.end_byte, start=node.start_byte, owner=was, function=function))
-            self._function = function
-        self._owner = f"{owner}.{name}"[:MOST_OWNER_CHARACTERS] if owner else name
+        held = body if row.of and body is not None and "declarator" not in row.name else node
+        bases = bases_of(held, row=row, text=self._text) if is_class and row.bases else ()
+        return bases, parameters_of(parameters, self._text), signature, docstring, decorators
 
     def _in_type(self) -> bool:
         for construct in reversed(self._open):
@@ -399,6 +404,15 @@ class Reader:
         calls = self._calls if self._function is None else self._function.calls
         if len(calls) < MOST_CALLS:
             calls[name] = None
+
+    def _branch(self, node: Node, kind: Kind, function: _Function) -> None:
+        """Count what cyclomatic complexity counts, and nothing else."""
+        if kind.branches or (kind.is_case and _DEFAULT.match(self._text, node.start_byte) is None):
+            function.complexity.cyclomatic += 1
+        if kind.is_logical:
+            operator = node.child_by_field_name("operator")
+            found = node.children if operator is None else (operator,)
+            function.complexity.cyclomatic += sum(child.type in self._operators for child in found)
 
     def _flow(self, node: Node, kind: Kind, function: _Function) -> None:
         complexity = function.complexity

@@ -10,15 +10,17 @@ from typing import Any, overload
 from uuid import UUID
 
 from contexten_core.codebase import store
+from contexten_core.codebase.collect import commit_facts
 from contexten_core.codebase.commit import Call, CommitFacts, FactsKey, FileSummary, ModuleGraph, Symbol
-from contexten_core.codebase.examine import token_for
 from contexten_core.codebase.facts import ClassFact, CodebaseFacts, FileFacts, FunctionFact
 from contexten_core.codebase.keep import CommitName, examine_commit, store_commit
+from contexten_core.codebase.models import CodebaseStatus
 from contexten_core.codebase.record import RECORD_VERSION
 from contexten_core.codebase.whole import NO_COMMIT, Progress, newest_commit
 from contexten_core.db import Database
 from contexten_core.errors import InvalidInputError
 from contexten_core.execution.git import GitMirrors
+from contexten_core.execution.git_token import token_for
 from contexten_core.projects import store as project_store
 from contexten_core.projects.models import RepositoryProvider
 from contexten_core.settings import Settings
@@ -151,7 +153,7 @@ async def parse_repository(
     commit: str | None,
     progress: Progress | None = None,
 ) -> Codebase:
-    """Fetch one commit of a repository, learn what is in it, and store that.
+    """Fetch one commit of a repository, learn what is in it, and store that; what is known already is only read.
 
     Args:
         name: `owner/name`: the repository of a project, or else GitHub's; a URL; or a folder of this machine.
@@ -170,17 +172,30 @@ async def parse_repository(
         sha, ref = await asyncio.to_thread(newest_commit, mirror, wanted), wanted
     if sha != NO_COMMIT or ref is None:
         await asyncio.to_thread(mirror.fetch, sha, ref)
-    commit_name = CommitName(repository=name, url=mirror.url, commit=sha, branch=wanted, project_id=source.project_id)
-    examined = await examine_commit(database, mirror, commit_name, progress=progress)
-    facts = examined.found.facts
-    async with database.transaction() as session:
-        row = await store_commit(session, examined)
+    known = await _known(database, mirror.url, sha)
+    unkept: Mapping[FactsKey, bytes] = {}
+    if known is None:
+        commit_name = CommitName(
+            repository=name, url=mirror.url, commit=sha, branch=wanted, project_id=source.project_id
+        )
+        examined = await examine_commit(database, mirror, commit_name, progress=progress)
+        async with database.transaction() as session:
+            row = await store_commit(session, examined)
+        known, unkept = (row.id, examined.found.facts), examined.found.unkept
+    codebase_id, facts = known
     keys = {(file.blob_id, file.kind) for file in facts.files.values()}
     async with database.reading() as session:
         packed = await store.known_records(session, keys, version=RECORD_VERSION)
-    return Codebase(
-        row.id, name, mirror.url, sha, Files(facts, {**packed, **examined.found.unkept}), facts.totals, facts
-    )
+    return Codebase(codebase_id, name, mirror.url, sha, Files(facts, {**packed, **unkept}), facts.totals, facts)
+
+
+async def _known(database: Database, url: str, commit: str) -> tuple[UUID, CommitFacts] | None:
+    async with database.reading() as session:
+        row = await store.codebase(session, repository_url=url, commit=commit)
+        if row is None or row.status is not CodebaseStatus.COMPLETED:
+            return None
+        facts = await commit_facts(session, row.id)
+    return None if facts is None else (row.id, facts)
 
 
 async def _find(database: Database, name: str) -> _Source:

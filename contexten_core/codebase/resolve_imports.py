@@ -21,6 +21,10 @@ class Resolver:
         self._places = Places(files, settings)
         self._known: dict[tuple[str, str, str, tuple[str, ...]], tuple[tuple[str, ...], str]] = {}
 
+    def has_rule(self, path: str) -> bool:
+        """Tell whether imports of a file's language are understood."""
+        return self._files[path].language in RULES
+
     def resolve(self, path: str, imports: Imports) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the files that a file imports, and the names of what it imports from outside, both sorted."""
         language = self._files[path].language or ""

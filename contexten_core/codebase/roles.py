@@ -1,6 +1,7 @@
 """What part a file plays: test, written by a program, or taken from elsewhere."""
 
 import re
+from functools import lru_cache
 
 from contexten_core.codebase.facts import FileFacts
 
@@ -56,16 +57,19 @@ _COMMENT = re.compile(rb"\s*(?:#|//|/?\*|--|<!--|;|%|\"|'|\(\*|\{-)")
 
 def is_test(path: str, facts: FileFacts | None = None) -> bool:  # noqa: ARG001 - a role has the same form as the others
     """Tell whether a file belongs to the tests, by the conventions of its language for folders and names."""
-    *folders, name = path.split("/")
-    return any(folder.lower() in _TEST_FOLDERS for folder in folders) or _TEST_NAME.fullmatch(name) is not None
+    folder, _, name = path.rpartition("/")
+    return _is_below(folder, _TEST_FOLDERS) or _TEST_NAME.fullmatch(name) is not None
 
 
 def is_vendored(path: str) -> bool:
     """Tell whether a file is a copy of somebody else's, by where it is."""
-    *folders, name = path.split("/")
-    return any(folder.lower() in _VENDORED_FOLDERS for folder in folders) or bool(
-        _VENDORED_NAME.fullmatch(name.lower())
-    )
+    folder, _, name = path.rpartition("/")
+    return _is_below(folder, _VENDORED_FOLDERS) or _VENDORED_NAME.fullmatch(name.lower()) is not None
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_below(folder: str, names: frozenset[str]) -> bool:
+    return not names.isdisjoint(folder.lower().split("/"))
 
 
 def is_generated(path: str, facts: FileFacts | None = None) -> bool:

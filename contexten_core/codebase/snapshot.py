@@ -79,7 +79,7 @@ def update(base: Snapshot | None, commit: str, changes: Changes) -> Snapshot:
     encoded = {path: record.outline for path, (_, record) in changes.added.items()}
     outlines = base.outlines.updated(removed=removed.keys() - added.keys(), added=encoded, paths=tuple(files))
     settings = _settings(base.settings, removed, encoded)
-    modules = _modules(base, files, outlines, settings, removed, added)
+    modules = _modules(base, files, outlines, settings, removed, added, encoded)
     skipped = {path: why for path, why in base.skipped.items() if path not in changes.removed and path not in added}
     skipped = dict(sorted({**skipped, **changes.skipped}.items()))
     facts = CommitFacts(
@@ -122,6 +122,7 @@ def _modules(
     settings: Mapping[str, Mapping[str, Any]],
     removed: Mapping[str, FileSummary],
     added: Mapping[str, FileSummary],
+    encoded: Mapping[str, bytes],
 ) -> ModuleGraph:
     before = base.facts.modules
     stale = set(files) if settings != base.settings else _stale(files, outlines, settings, removed, added)
@@ -129,7 +130,11 @@ def _modules(
     external = {path: names for path, names in before.external.items() if path in files and path not in stale}
     resolver = Resolver(files, settings)
     for path in stale:
-        targets, names = resolver.resolve(path, outlines.head(path).imports)
+        if not resolver.has_rule(path):
+            continue
+        # What is new need not be taken out of its compressed group again.
+        head = Head.decode(encoded[path]) if path in encoded else outlines.head(path)
+        targets, names = resolver.resolve(path, head.imports)
         if targets:
             imports[path] = targets
         if names:

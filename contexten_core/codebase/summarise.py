@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
+from operator import attrgetter
 
 from contexten_core.codebase.commit import FileSummary
 from contexten_core.codebase.facts import CodebaseFacts, FileNote, LanguageTotals
@@ -10,6 +12,9 @@ from contexten_core.codebase.maintainability import mean_score
 
 _NOTED = 1000
 _LINES = ("code", "comment", "blank")
+_LINES_OF = attrgetter(*(f"{name}_lines" for name in _LINES))
+_SUMMED = ("lines", "functions", "classes", "complexity", "todos", "function_lines", "maintainability")
+_SUMMED_OF = attrgetter(*_SUMMED)
 
 
 class Tally:
@@ -25,12 +30,15 @@ class Tally:
     def add(self, file: FileSummary, *, times: int = 1) -> None:
         """Add a file, or with `times=-1` take it away."""
         self._count("files", times)
-        for name in ("lines", "functions", "classes", "complexity", "todos", "function_lines", "maintainability"):
-            self._count(name, times * getattr(file, name))
+        for name, value in zip(_SUMMED, _SUMMED_OF(file), strict=True):
+            if value:
+                self._count(name, times * value)
         if file.language is not None:
-            self._count(f"files of {file.language}", times)
-            for name in _LINES:
-                self._count(f"{name} of {file.language}", times * getattr(file, f"{name}_lines"))
+            files, *names = _names_of(file.language)
+            self._count(files, times)
+            for name, value in zip(names, _LINES_OF(file), strict=True):
+                if value:
+                    self._count(name, times * value)
         if file.note is not None:
             self._count("noted", times)
 
@@ -73,6 +81,12 @@ class Tally:
             self.counts[name] = value
         else:
             self.counts.pop(name, None)
+
+
+@cache
+def _names_of(language: str) -> tuple[str, ...]:
+    """Return what is counted of a language, of which there are a hundred at most."""
+    return (f"files of {language}", *(f"{name} of {language}" for name in _LINES))
 
 
 def summarise(files: Iterable[FileSummary]) -> CodebaseFacts:

@@ -10,6 +10,7 @@ from contexten_core.codebase.facts import TodoFact
 MOST_TODOS = 1_000
 MOST_TODO_CHARACTERS = 200
 
+_MARKERS = (b"TODO", b"FIXME", b"XXX", b"HACK")
 _MARKER = re.compile(rb"(TODO|FIXME|XXX|HACK)(?![\w-])([^\n]{0,900})")
 _WORD = re.compile(rb"[\w-]")
 _END = re.compile(r"\s*(?:\*+/|-->).*\Z")
@@ -38,6 +39,8 @@ def within(comments: Sequence[Span]) -> Callable[[int], bool]:
 
 
 def _todos(text: bytes, is_comment: Callable[[int], bool], line: int) -> Iterator[TodoFact]:
+    if not any(marker in text for marker in _MARKERS):
+        return
     counted = found = 0
     for match in _MARKER.finditer(text):
         start = match.start()

@@ -8,7 +8,7 @@ from typing import Self
 
 from contexten_core.codebase.commit import CommitFacts, FactsKey
 from contexten_core.codebase.pool import AnalysisPool, Item, analyse_here
-from contexten_core.codebase.record import Record, read_record, record_kind
+from contexten_core.codebase.record import Form, Record, read_record, record_kind
 from contexten_core.codebase.snapshot import Changes, Snapshot, update
 from contexten_core.errors import GitError
 from contexten_core.execution.git import BlobEntry, Mirror
@@ -101,10 +101,23 @@ def unborn() -> Snapshot:
 
 
 class Analyser:
-    """Reads contents and analyses them, in worker processes as soon as there is much to do."""
+    """Reads contents and analyses them, in worker processes as soon as there is much to do.
 
-    def __init__(self, mirror: Mirror, limits: Limits, progress: Progress | None, *, total: int) -> None:
+    `form` is that of the records; `may_copy` as for AnalysisPool.
+    """
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        limits: Limits,
+        progress: Progress | None,
+        *,
+        total: int,
+        form: Form = Form.WHOLE,
+        may_copy: bool = False,
+    ) -> None:
         self._mirror = mirror
+        self._form, self._may_copy = form, may_copy
         self._limits = limits
         self._progress = progress or (lambda _done, _total: None)
         self._total = total
@@ -129,11 +142,11 @@ class Analyser:
         `files` is how many files they stand for, contents that are known already included.
         """
         if self._pool is None and (len(wanted) >= _POOL_FILES or size >= _POOL_BYTES):
-            self._pool = self._stack.enter_context(AnalysisPool())
+            self._pool = self._stack.enter_context(AnalysisPool(form=self._form, may_copy=self._may_copy))
         items = self._items({} if self.is_late else wanted)
         end = self._done + files
         self._done = end - len(wanted)
-        for key, packed in self._pool.analyse(items) if self._pool else analyse_here(items):
+        for key, packed in self._pool.analyse(items) if self._pool else analyse_here(items, self._form):
             yield key, packed
             self._done += 1
             self._progress(self._done, self._total)

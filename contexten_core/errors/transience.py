@@ -1,7 +1,6 @@
 """Whether trying again later can help: the one question that retries ask of an error."""
 
-import httpx
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+import sys
 
 from contexten_core.errors.base import ContextenError
 
@@ -16,8 +15,18 @@ def is_transient(error: BaseException) -> bool:
     """
     if isinstance(error, ContextenError):
         return error.transient
-    if isinstance(error, DBAPIError):
-        return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code == _TOO_MANY_REQUESTS or error.response.status_code >= _SERVER_ERROR
-    return isinstance(error, httpx.TransportError | TimeoutError | ConnectionError)
+    # An error of a library that was never imported cannot come here, and importing both takes as long as a command.
+    if "sqlalchemy.exc" in sys.modules:
+        from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+        if isinstance(error, DBAPIError):
+            return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    if "httpx" in sys.modules:
+        import httpx
+
+        if isinstance(error, httpx.HTTPStatusError):
+            status = error.response.status_code
+            return status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
+        if isinstance(error, httpx.TransportError):
+            return True
+    return isinstance(error, TimeoutError | ConnectionError)

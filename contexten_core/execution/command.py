@@ -1,7 +1,7 @@
 """The command executor: runs a program on a checkout, within limits, and says what came of it.
 
 No shell, no standard input, none of the service's environment; a session of its own, and no process of it left when
-it is over. It is not a sandbox: the program can read whatever the service's user can.
+it is over. Without a sandbox the program can still read whatever the service's user can.
 """
 
 import asyncio
@@ -15,16 +15,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from contexten_core.errors import ExecutionError
+from contexten_core.execution.network import NO_NETWORK, NetworkAccess
+from contexten_core.execution.output import Redactor
 from contexten_core.execution.processes import MARK
-from contexten_core.execution.results import CommandResult, Ended, Limits, describe
+from contexten_core.execution.results import CommandResult, Ended, Exceeded, Limits, describe
 from contexten_core.execution.running import RunningCommand
+from contexten_core.execution.sandbox import DEVICES, NO_SANDBOX, STANDARD_PATH, Sandbox, SandboxLevel
+from contexten_core.execution.sandbox_process import NotStartedError, environment_inside
 from contexten_core.execution.trees import remove_tree
 
-__all__ = ["CommandResult", "Ended", "Limits", "describe", "run_command"]
+__all__ = ["CommandResult", "Ended", "Exceeded", "Limits", "NetworkAccess", "Redactor", "describe", "run_command"]
 
 logger = logging.getLogger(__name__)
 
-_STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
@@ -37,6 +40,9 @@ async def run_command(
     environment: Mapping[str, str] | None = None,
     scratch: Path | None = None,
     cancel: asyncio.Event | None = None,
+    sandbox: Sandbox | None = None,
+    network: NetworkAccess = NO_NETWORK,
+    redact: Redactor | None = None,
 ) -> CommandResult:
     """Run a program to its end, and end whatever it has left running.
 
@@ -51,25 +57,46 @@ async def run_command(
             then one line that says there is more. Reading goes on meanwhile, but the end waits for its last call.
         environment: variables on top of the few that every command gets.
         scratch: a folder for its home and temporary files, left to the caller; by default one beside `cwd` that is
-            removed again.
+            removed again. In a sandbox the temporary files are held in memory instead.
         cancel: set it to end the program early and still get a result.
+        sandbox: the walls, from `find_sandbox`. Inside, `cwd` is /work/code, whatever it is called outside.
+        network: what it may reach from inside of the walls; without a sandbox everything can be reached.
+        redact: what the output goes through before `on_output` or the result gets it; made for this command alone.
 
     Raises:
         ExecutionError: it could not be started; transient when the machine is short of processes, files or memory.
     """
+    walls = sandbox or NO_SANDBOX
     _check(argv, cwd)
     private = scratch or _make_private_folder(cwd)
     try:
         mark = f"{MARK}={os.getpid()}-{secrets.token_hex(16)}"
-        complete = _environment(private, environment or {}, mark=mark)
+        folders = [private / "home", private / "tmp"]
+        basis = _environment_outside(*folders)
+        if walls.level is not SandboxLevel.NONE:
+            basis = environment_inside(with_network=bool(network.hosts))
+        name, _, value = mark.partition("=")
+        complete = {**basis, "LANG": "C.UTF-8", "CI": "true", **(environment or {}), name: value}
         try:
-            running = RunningCommand(argv, cwd=cwd, environment=complete, mark=mark, limits=limits)
+            running = RunningCommand(
+                argv,
+                cwd=cwd,
+                folders=folders,
+                environment=complete,
+                mark=mark,
+                limits=limits,
+                sandbox=walls,
+                network=network,
+                redact=redact,
+            )
         except (OSError, ValueError) as error:
             raise _not_started(argv, error) from error
-        return await running.see_through(on_output=on_output, cancel=cancel)
+        try:
+            return await running.see_through(on_output=on_output, cancel=cancel)
+        except NotStartedError as error:
+            raise _not_started(argv, error.why) from error
     finally:
-        if scratch is None:
-            await asyncio.to_thread(_discard, private)
+        await asyncio.to_thread(_discard, private if scratch is None else private / DEVICES)
 
 
 def _check(argv: Sequence[str], cwd: Path) -> None:
@@ -89,20 +116,11 @@ def _make_private_folder(cwd: Path) -> Path:
         ) from error
 
 
-def _environment(private: Path, extra: Mapping[str, str], *, mark: str) -> dict[str, str]:
-    home, temporary = private / "home", private / "tmp"
+def _environment_outside(home: Path, temporary: Path) -> dict[str, str]:
     for folder in (home, temporary):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name, _, value = mark.partition("=")
-    return {
-        "PATH": f"{Path(sys.executable).parent}:{_STANDARD_PATH}",
-        "HOME": str(home),
-        "TMPDIR": str(temporary),
-        "LANG": "C.UTF-8",
-        "CI": "true",
-        **extra,
-        name: value,
-    }
+    path = f"{Path(sys.executable).parent}:{STANDARD_PATH}"
+    return {"PATH": path, "HOME": str(home), "TMPDIR": str(temporary)}
 
 
 def _not_started(argv: Sequence[str], error: OSError | ValueError) -> ExecutionError:

@@ -5,14 +5,26 @@ import shlex
 from contexten_core.errors import ConfigurationError
 from contexten_core.execution.command import run_command
 from contexten_core.execution.executor import Assignment, Report, Say
+from contexten_core.execution.network import NetworkAccess
 from contexten_core.execution.results import CommandResult, Limits
-from contexten_core.settings import Settings
+from contexten_core.execution.sandbox import NO_SANDBOX, Sandbox, SandboxLevel, find_sandbox
+from contexten_core.security.redaction import redactor_of
+from contexten_core.settings import SandboxUse, Settings
 
-_NUMBERS = ("wall_seconds", "output_bytes", "memory_bytes", "processes")
+_NUMBERS = {
+    "wall_seconds": "wall_seconds",
+    "output_bytes": "output_bytes",
+    "memory_bytes": "total_memory_bytes",
+    "processes": "processes",
+}
+_INSTALL = "install bubblewrap, or set SANDBOX=auto, which runs commands without one where there is none"
 
 
 class CommandExecutor:
+    """Runs the program that the prompt names; its exit code decides."""
+
     needs_checkout = True
+    context_tokens = 0
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -20,13 +32,36 @@ class CommandExecutor:
     def prepare(self, assignment: Assignment) -> None:
         arguments_of(assignment)
         limits_of(assignment)
+        sandbox_of(self._settings)
 
     async def run(self, assignment: Assignment, say: Say) -> Report:
         assert assignment.checkout is not None
         result = await run_command(
-            arguments_of(assignment), cwd=assignment.checkout, limits=limits_of(assignment), on_output=say
+            arguments_of(assignment),
+            cwd=assignment.checkout,
+            limits=limits_of(assignment),
+            on_output=say,
+            sandbox=sandbox_of(self._settings),
+            network=NetworkAccess(hosts=tuple(assignment.limits.get("network", ()))),
+            redact=redactor_of(self._settings).stream(),
         )
         return report_of(result)
+
+
+def sandbox_of(settings: Settings) -> Sandbox:
+    """Return the walls that commands run behind.
+
+    Raises:
+        ConfigurationError: a sandbox is required, and there is none.
+    """
+    if settings.sandbox is SandboxUse.OFF:
+        return NO_SANDBOX
+    found = find_sandbox(hidden=(settings.home.absolute(),), shown=settings.sandbox_shown)
+    if found.level is SandboxLevel.NONE and settings.sandbox is SandboxUse.REQUIRED:
+        raise ConfigurationError(
+            f"commands may run in a sandbox only, and there is none: {found.reason}", hint=found.hint or _INSTALL
+        )
+    return found
 
 
 def arguments_of(assignment: Assignment) -> list[str]:
@@ -61,7 +96,7 @@ def limits_of(assignment: Assignment) -> Limits:
             raise ConfigurationError(
                 f"the limit {key} of the prompt {assignment.prompt} is {value!r}, not a positive number"
             )
-    return Limits(**known)
+    return Limits(**{_NUMBERS[key]: value for key, value in known.items()})
 
 
 def report_of(result: CommandResult) -> Report:
@@ -78,5 +113,12 @@ def report_of(result: CommandResult) -> Report:
         memory_mb=result.peak_memory_mb,
         output_bytes=result.output_bytes_total,
         truncated=result.truncated,
-        evidence={"ended": result.ended.value, "summary": result.summary},
+        sandbox=result.sandbox.value,
+        evidence={
+            "ended": result.ended.value,
+            "summary": result.summary,
+            "sandbox": result.sandbox.value,
+            **({"exceeded": result.limit or result.exceeded.value} if result.exceeded else {}),
+            **({"refused_hosts": list(result.refused_hosts)} if result.refused_hosts else {}),
+        },
     )

@@ -34,6 +34,7 @@ class Assignment:
         limits: the prompt's `limits`.
         outputs: how many proposals of each kind are allowed.
         checkout: the code at the run's commit, plain files; None for an executor that does not ask for it.
+        code: the parts of the code that matter for the event; empty for an executor that does not ask for them.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Assignment:
     limits: Mapping[str, Any]
     outputs: Mapping[str, int]
     checkout: Path | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,15 @@ class Report:
 
 
 class Executor(Protocol):
-    """Carries out one assignment. It is made for it with the settings, and used once."""
+    """Carries out one assignment. It is made for it with the settings, and used once.
+
+    Attributes:
+        needs_checkout: whether it works on the code itself.
+        context_tokens: how much of the code it wants to be shown; 0 for none.
+    """
 
     needs_checkout: bool
+    context_tokens: int
 
     def __init__(self, settings: Settings) -> None: ...
 

@@ -29,7 +29,10 @@ _ASKED = (
 
 
 class LLMExecutor:
+    """Asks the language model that the prompt or the settings name."""
+
     needs_checkout = False
+    context_tokens = 8_000
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -55,7 +58,7 @@ class LLMExecutor:
             self._settings,
             name=name,
             system="\n\n".join(part for part in (_ASKED, assignment.system) if part),
-            instruction=assignment.instruction,
+            instruction=_instruction(assignment),
             answer=answer_type(assignment.outputs),
             seconds=float(assignment.limits.get("wall_seconds", self._settings.llm_timeout_seconds)),
             turns=int(assignment.config.get("max_turns", _MOST_TURNS)),
@@ -85,6 +88,14 @@ class LLMExecutor:
                 f"{name} needs a key of {provider}", hint=f"set {provider.upper()}_API_KEY in the environment"
             )
         return name
+
+
+def _instruction(assignment: Assignment) -> str:
+    """Return the instruction with the code behind it, which cannot end its own marks."""
+    if not assignment.code:
+        return assignment.instruction
+    code = assignment.code.replace("<data", "<\u200bdata").replace("</data", "<\u200b/data")
+    return f"{assignment.instruction}\n\nThe code that this is about:\n<data>\n{code}\n</data>"
 
 
 class _Log:

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ MARK = "CONTEXTEN_RUN"
 """In the environment of every process of a command: the id of the process that started it, and something random."""
 
 _POLL_SECONDS = 0.05
+_FREEZE_SECONDS = 10.0
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied)
 
 
@@ -31,6 +33,20 @@ def end_abandoned_commands() -> int:
                 psutil.Process(pid).kill()
                 ended += 1
     return ended
+
+
+def threads_of_this_account() -> int:
+    """Count the threads of all processes that this account has, as the kernel does for its limit."""
+    account = os.getuid()
+    found = psutil.process_iter(["uids", "num_threads"])
+    return sum(process.info["num_threads"] or 0 for process in found if (process.info["uids"] or (None,))[0] == account)
+
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except _GONE:
+        return False
 
 
 class ExitWatch:
@@ -86,11 +102,17 @@ class ProcessTree:
         limits: `resource.RLIMIT_*` and the value that no process of the tree may exceed.
 
     Attributes:
-        peak_bytes: the largest resident memory of all processes together that a sample has seen.
+        memory_bytes: resident memory of all processes together in the last sample; what they share counts for each.
+        peak_bytes: the largest of these figures.
+        threads: how many threads they had in the last sample.
+        others: lists further processes that are known to belong to it, whoever their parents are.
     """
 
     def __init__(self, pid: int, *, mark: str, pipe: int, limits: dict[int, int]) -> None:
+        self.memory_bytes = 0
         self.peak_bytes = 0
+        self.threads = 1
+        self.others: Callable[[], Iterable[int]] = tuple
         self._leader = psutil.Process(pid)
         self._mark = mark.encode()
         self._pipe = f"pipe:[{os.fstat(pipe).st_ino}]"
@@ -112,6 +134,21 @@ class ProcessTree:
         self._find_descendants()
         self._measure()
 
+    def pids(self) -> list[int]:
+        """List the processes that the last sample has seen."""
+        return [process.pid for process in self._members]
+
+    def proportional_bytes(self) -> int:
+        """Measure the memory of all processes together, what they share counted once. Takes longer than a sample."""
+        total = 0
+        for process in self._members:
+            with suppress(*_GONE):
+                try:
+                    total += process.memory_full_info().pss
+                except (psutil.AccessDenied, AttributeError):
+                    total += process.memory_info().rss
+        return total
+
     def terminate(self) -> None:
         """Ask the group of the child to end."""
         self._signal_group(signal.SIGTERM)
@@ -122,14 +159,31 @@ class ProcessTree:
         Call it again until it returns 0: a process can start another one in the meantime.
         """
         self._signal_group(signal.SIGKILL)
-        self._find_descendants()
-        running = 0
-        for process in {*self._members, *self._stray()}:
+        frozen = self._freeze()
+        for process in frozen:
             with suppress(*_GONE):
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    running += 1
-                    process.kill()
-        return running
+                process.kill()
+        return len(frozen)
+
+    def _freeze(self) -> set[psutil.Process]:
+        """Stop every process, and return them.
+
+        Each keeps its place among the processes that are allowed, so what multiplies runs out of places; what is
+        killed at once would make room for more.
+        """
+        frozen: set[psutil.Process] = set()
+        deadline = time.monotonic() + _FREEZE_SECONDS
+        while time.monotonic() < deadline:
+            self._find_descendants()
+            found = {*self._members, *self._stray()} - frozen
+            running = {process for process in found if _is_running(process)}
+            if not running:
+                break
+            for process in running:
+                with suppress(*_GONE):
+                    process.suspend()
+            frozen |= running
+        return frozen
 
     def _signal_group(self, number: int) -> None:
         # macOS answers with a permission error when only zombies are left.
@@ -142,12 +196,14 @@ class ProcessTree:
             lower_limit(process.pid, kind, value)
 
     def _measure(self) -> None:
-        memory = 0
+        memory = threads = 0
         for process in self._members:
-            with suppress(*_GONE):
+            with suppress(*_GONE), process.oneshot():
                 memory += process.memory_info().rss
                 times = process.cpu_times()
                 self._cpu[process] = times.user + times.system
+                threads += process.num_threads()
+        self.memory_bytes, self.threads = memory, threads
         self.peak_bytes = max(self.peak_bytes, memory)
 
     def _find_descendants(self) -> None:
@@ -156,10 +212,15 @@ class ProcessTree:
             self._cpu_of_ended += self._cpu.pop(process, 0.0)
         parents = {process.pid for process in self._members}
         children: dict[int, list[psutil.Process]] = {}
+        known = set(self.others())
         for pid in psutil.pids():
-            with suppress(*_GONE):
+            with suppress(*_GONE, ProcessLookupError):
                 process = psutil.Process(pid)
                 children.setdefault(process.ppid(), []).append(process)
+                # Parents that have ended are no way to find their children.
+                if pid not in parents and (pid in known or os.getpgid(pid) == self._leader.pid):
+                    parents.add(pid)
+                    self._admit(process)
         waiting = list(parents)
         while waiting:
             for child in children.get(waiting.pop(), ()):

@@ -4,10 +4,14 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
+from contexten_core.execution.sandbox import SandboxLevel
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one command may use. None means no limit of its own.
+
+    One that uses more memory, disk or processes than it may is ended, and its result says which.
 
     Attributes:
         wall_seconds: how long it may run.
@@ -16,7 +20,12 @@ class Limits:
         file_bytes: the largest file that it may write.
         open_files: per process.
         memory_bytes: address space per process.
-        processes: how many processes its user may have in all; without effect for root.
+        processes: how many processes and threads it may have at once.
+        total_memory_bytes: resident memory of all its processes together, with what it holds in temporary files in a
+            sandbox; never more than three quarters of the machine's.
+        disk_bytes: what its checkout, its home and its temporary files may take together, the code included; an empty
+            file counts as a small one.
+        temporary_bytes: its temporary files in a sandbox, where they are held in memory.
     """
 
     wall_seconds: float = 900
@@ -25,7 +34,18 @@ class Limits:
     file_bytes: int = 1024**3
     open_files: int = 4096
     memory_bytes: int | None = None
-    processes: int | None = None
+    processes: int | None = 1024
+    total_memory_bytes: int | None = 8 * 1024**3
+    disk_bytes: int | None = 8 * 1024**3
+    temporary_bytes: int = 1024**3
+
+
+class Exceeded(StrEnum):
+    """What a command has used too much of."""
+
+    PROCESSES = "processes"
+    MEMORY = "memory"
+    DISK = "disk"
 
 
 class Ended(StrEnum):
@@ -35,6 +55,7 @@ class Ended(StrEnum):
     SIGNALLED = "signalled"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
+    EXHAUSTED = "exhausted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +74,10 @@ class CommandResult:
         output: standard output and error in order; beyond the limit its beginning and its end.
         output_bytes_total: how much it printed.
         truncated: whether `output` leaves something out.
+        sandbox: the walls it ran behind.
+        exceeded: what it used too much of, when that is how it ended.
+        limit: as words, how much of that it was allowed.
+        refused_hosts: hosts that it asked the proxy for and was refused, with their ports; the first fifty.
     """
 
     ended: Ended
@@ -66,6 +91,10 @@ class CommandResult:
     output: str
     output_bytes_total: int
     truncated: bool
+    sandbox: SandboxLevel = SandboxLevel.NONE
+    exceeded: Exceeded | None = None
+    limit: str | None = None
+    refused_hosts: tuple[str, ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -86,6 +115,8 @@ def describe(result: CommandResult) -> str:
             return f"stopped after the limit of {result.limit_seconds:g} s"
         case Ended.CANCELLED:
             return f"cancelled {after}"
+        case Ended.EXHAUSTED:
+            return f"stopped {after} for using more than {result.limit}"
         case Ended.SIGNALLED:
             return f"killed by {_signal_name(result.signal)} {after}"
         case Ended.EXITED:

@@ -13,19 +13,29 @@ from contextlib import suppress
 from pathlib import Path
 
 from contexten_core.errors import ExecutionError
-from contexten_core.execution.output import BoundedOutput
-from contexten_core.execution.processes import ExitWatch, ProcessTree
+from contexten_core.execution.network import NetworkAccess
+from contexten_core.execution.network_proxy import FilteringProxy
+from contexten_core.execution.output import BoundedOutput, Redactor
+from contexten_core.execution.processes import ExitWatch, ProcessTree, threads_of_this_account
 from contexten_core.execution.results import CommandResult, Ended, Limits
+from contexten_core.execution.rlimits import counts_processes_per_namespace, lower_limit
+from contexten_core.execution.running_limits import PULSE_SECONDS, LimitWatch
+from contexten_core.execution.sandbox import Sandbox, SandboxLevel
+from contexten_core.execution.sandbox_cgroup import ControlGroup
+from contexten_core.execution.sandbox_process import NotStartedError, SandboxedProcess
+from contexten_core.security.text import one_line
 
 logger = logging.getLogger(__name__)
 
 _STREAM_SECONDS = 0.3
 _FIRST_SAMPLE_SECONDS = 0.02
-_SAMPLE_SECONDS = 1.0
-_KILL_SECONDS = 5.0
+_NICENESS = 10
+_PROCESSES_BEFORE_KERNEL = 64
+_KILL_SECONDS = 20.0
 _QUIET_LOOKS = 2
 _KILL_AGAIN_SECONDS = 0.01
 _DRAIN_SECONDS = 2.0
+_REASON_LENGTH = 300
 _READ_BYTES = 256 * 1024
 _MEBIBYTE = 1024**2
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -37,9 +47,13 @@ class RunningCommand:
     Args:
         argv: the program and its arguments.
         cwd: where it runs.
+        folders: where else it writes to, its home first.
         environment: all of its environment; `mark` is in it.
         mark: `NAME=value`, by which processes of this run are recognised.
         limits: what it may use.
+        sandbox: the walls to put around it.
+        network: what it may reach from inside of them.
+        redact: what its output goes through before anybody sees it.
 
     Raises:
         OSError: it cannot be started.
@@ -47,24 +61,57 @@ class RunningCommand:
     """
 
     def __init__(
-        self, argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], mark: str, limits: Limits
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        folders: Sequence[Path],
+        environment: Mapping[str, str],
+        mark: str,
+        limits: Limits,
+        sandbox: Sandbox,
+        network: NetworkAccess,
+        redact: Redactor | None,
     ) -> None:
         self._limits = limits
-        self._output = BoundedOutput(limit=limits.output_bytes)
+        self._folders = (cwd, *folders)
+        self._network = network
+        self._level = sandbox.level
+        self._output = BoundedOutput(limit=limits.output_bytes, redact=redact)
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._complete = asyncio.Event()
+        self._inside: SandboxedProcess | None = None
+        self._proxy: FilteringProxy | None = None
+        self._limit_watch: LimitWatch | None = None
         self._pipe, writing = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=writing,
-                stderr=subprocess.STDOUT,
-                cwd=cwd,
-                env=environment,
-                start_new_session=True,
-            )
+            if sandbox.level is SandboxLevel.NONE:
+                self._process = subprocess.Popen(
+                    list(argv),
+                    stdin=subprocess.DEVNULL,
+                    stdout=writing,
+                    stderr=subprocess.STDOUT,
+                    cwd=cwd,
+                    env=environment,
+                    start_new_session=True,
+                )
+                if limits.processes is not None:
+                    # Before it has done anything; it goes on once the kernel limits its processes.
+                    os.kill(self._process.pid, signal.SIGSTOP)
+            else:
+                self._inside = SandboxedProcess(
+                    sandbox,
+                    argv,
+                    code=cwd,
+                    home=folders[0],
+                    environment=environment,
+                    mark=mark,
+                    temporary_bytes=limits.temporary_bytes,
+                    listens=bool(network.hosts),
+                    output=writing,
+                )
+                self._process = self._inside.process
         except BaseException:
             os.close(self._pipe)
             raise
@@ -72,32 +119,48 @@ class RunningCommand:
             os.close(writing)
         self._started = time.monotonic()
         try:
-            self._tree = ProcessTree(self._process.pid, mark=mark, pipe=self._pipe, limits=_rlimits(limits))
+            # Inside of a sandbox the first process has them, and all others from it.
+            outside = {} if self._inside else _rlimits(limits)
+            self._tree = ProcessTree(self._process.pid, mark=mark, pipe=self._pipe, limits=outside)
             self._watch = ExitWatch(self._process.pid)
         except BaseException:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             os.close(self._pipe)
+            if self._inside:
+                self._inside.close()
             raise
+        self._group: ControlGroup | None = None
         self._cpu_seconds = 0.0
         self._peak_bytes = 0
 
     async def see_through(
         self, *, on_output: Callable[[str], Awaitable[None]] | None, cancel: asyncio.Event | None
     ) -> CommandResult:
-        """Wait for the end, read the output, enforce the limits, and leave no process behind however this ends."""
+        """Wait for the end, read the output, enforce the limits, and leave no process behind however this ends.
+
+        Raises:
+            ExecutionError: the sandbox could not be put up, or processes could not be ended.
+            NotStartedError: the program could not be started inside of the sandbox.
+        """
         loop = asyncio.get_running_loop()
         streaming = loop.create_task(self._stream(on_output)) if on_output else None
         cancelling = loop.create_task(cancel.wait()) if cancel else None
         os.set_blocking(self._pipe, False)
         loop.add_reader(self._pipe, self._read)
         try:
+            await self._enter()
             ended = await self._until_end(streaming, cancelling)
-            if ended is not Ended.EXITED:
+            # What has used up the machine is not asked.
+            if ended in {Ended.TIMED_OUT, Ended.CANCELLED}:
                 await self._ask_to_end()
             duration = time.monotonic() - self._started
             await self._kill_all()
             await self._drain()
+            if self._inside:
+                self._inside.read_status()
+                if self._inside.error:
+                    raise NotStartedError(self._inside.error)
             if streaming:
                 await streaming
             return self._result(ended, duration)
@@ -106,15 +169,60 @@ class RunningCommand:
                 await self._ask_to_end()
             raise
         finally:
-            # Nothing may interrupt this part, not even a second cancellation. Looking for processes needs descriptors.
-            self._watch.close()
-            loop.remove_reader(self._pipe)
-            os.close(self._pipe)
-            self._kill_at_once()
+            # Nothing may interrupt this part, not even a second cancellation.
+            self._leave()
             helpers = [task for task in (streaming, cancelling) if task]
             for task in helpers:
                 task.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await asyncio.gather(*helpers, self._give_back(), return_exceptions=True)
+
+    def _leave(self) -> None:
+        # Looking for processes needs descriptors.
+        self._watch.close()
+        asyncio.get_running_loop().remove_reader(self._pipe)
+        os.close(self._pipe)
+        self._kill_at_once()
+        if self._inside:
+            self._inside.close()
+
+    async def _give_back(self) -> None:
+        if self._proxy:
+            await self._proxy.close()
+        if self._group and not await asyncio.to_thread(self._group.remove):
+            logger.warning("a control group could not be removed; the next start of the service tries again")
+
+    async def _enter(self) -> None:
+        """Finish what can only be done once the process is there, and let the program start."""
+        inside = self._inside
+        if inside is None:
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
+            if self._limits.processes is not None:
+                await asyncio.to_thread(self._limit_processes, self._limits.processes + _PROCESSES_BEFORE_KERNEL)
+                os.kill(self._process.pid, signal.SIGCONT)
+        elif await inside.ready():
+            inside.limit(_rlimits(self._limits) | _process_limit(self._limits), niceness=_NICENESS)
+            if (listener := inside.take_listener()) is not None:
+                self._proxy = FilteringProxy(self._network, listener=listener)
+                await self._proxy.start()
+            inside.go()
+        else:
+            await self._kill_all()
+            await self._drain()
+            reason = one_line(self._output.text(), _REASON_LENGTH) or "it gave no reason"
+            raise ExecutionError(f"the sandbox could not be put up: {reason}", hint="`contexten doctor` looks closer")
+        first = inside.first if inside else None
+        self._limit_watch = LimitWatch(self._limits, self._tree, folders=self._folders, first=first)
+
+    def _limit_processes(self, most: int) -> None:
+        """Let the kernel limit processes where there is no sandbox, in the way that works for this account."""
+        self._group = ControlGroup.make(processes=most)
+        if self._group is not None:
+            with suppress(OSError):
+                self._group.add(self._process.pid)
+            self._tree.others = self._group.pids
+        elif os.geteuid() != 0:
+            # It counts everything of this account's.
+            lower_limit(self._process.pid, resource.RLIMIT_NPROC, threads_of_this_account() + most)
 
     async def _until_end(
         self,
@@ -124,11 +232,15 @@ class RunningCommand:
         exited = self._watch.ended
         awaited = [future for future in (exited, streaming, cancelling) if future]
         deadline = self._started + self._limits.wall_seconds
-        interval = _FIRST_SAMPLE_SECONDS
+        pause = _FIRST_SAMPLE_SECONDS
+        watch = self._limit_watch
+        assert watch is not None
         while True:
-            self._tree.sample()
-            pause = min(interval, max(0.0, deadline - time.monotonic()))
-            await asyncio.wait(awaited, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            watch.pulse()
+            if watch.exceeded:
+                return Ended.EXHAUSTED
+            left = max(0.0, deadline - time.monotonic())
+            await asyncio.wait(awaited, timeout=min(pause, left), return_when=asyncio.FIRST_COMPLETED)
             if streaming and streaming.done():
                 # It only ever ends by itself when it fails.
                 streaming.result()
@@ -138,18 +250,27 @@ class RunningCommand:
                 return Ended.CANCELLED
             if time.monotonic() >= deadline:
                 return Ended.TIMED_OUT
-            interval = min(2 * interval, _SAMPLE_SECONDS)
+            pause = PULSE_SECONDS
 
     async def _ask_to_end(self) -> None:
-        self._tree.terminate()
+        if self._inside:
+            self._inside.terminate()
+        else:
+            self._tree.terminate()
         await asyncio.wait([self._watch.ended], timeout=self._limits.grace_seconds)
 
     async def _kill_all(self) -> None:
+        if self._inside:
+            # Bubblewrap ends last, and by itself.
+            self._inside.kill()
+            await asyncio.wait([self._watch.ended], timeout=_KILL_SECONDS)
+            if self._watch.ended.done() and self._reap():
+                return
         deadline, running = time.monotonic() + _KILL_SECONDS, 0
         quiet = 0
         # One look can miss a process whose parent ended by itself while the list of processes was being read.
         while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
-            running = self._tree.kill()
+            running = await asyncio.to_thread(self._kill_once)
             quiet = 0 if running else quiet + 1
             if quiet < _QUIET_LOOKS:
                 await asyncio.sleep(_KILL_AGAIN_SECONDS)
@@ -162,11 +283,18 @@ class RunningCommand:
     def _kill_at_once(self) -> None:
         if self._process.returncode is not None:
             return
+        if self._inside:
+            self._inside.kill()
         deadline = time.monotonic() + _KILL_SECONDS
-        while self._tree.kill() and time.monotonic() < deadline:
+        while self._kill_once() and time.monotonic() < deadline:
             time.sleep(_KILL_AGAIN_SECONDS)
         if not self._reap():
             logger.error("process %d could not be ended", self._process.pid)
+
+    def _kill_once(self) -> int:
+        # The group first: after that nothing in it can multiply any more.
+        in_group = self._group.kill() if self._group else 0
+        return self._tree.kill() + in_group
 
     def _reap(self) -> bool:
         pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
@@ -216,9 +344,10 @@ class RunningCommand:
                     await self._complete.wait()
 
     def _result(self, ended: Ended, duration: float) -> CommandResult:
-        code = self._process.returncode
+        code = self._code()
         if ended is Ended.EXITED and code < 0:
             ended = Ended.SIGNALLED
+        watch = self._limit_watch
         peak = max(self._tree.peak_bytes, self._peak_bytes)
         return CommandResult(
             ended=ended,
@@ -232,14 +361,30 @@ class RunningCommand:
             output=self._output.text(),
             output_bytes_total=self._output.total,
             truncated=self._output.truncated,
+            sandbox=self._level,
+            exceeded=watch.exceeded if watch and ended is Ended.EXHAUSTED else None,
+            limit=watch.limit() if watch else None,
+            refused_hosts=tuple(self._proxy.refused) if self._proxy else (),
         )
+
+    def _code(self) -> int:
+        if self._inside is None:
+            return int(self._process.returncode)
+        # Without a last word from inside, the first process there was killed.
+        return -signal.SIGKILL if self._inside.status is None else os.waitstatus_to_exitcode(self._inside.status)
 
 
 def _rlimits(limits: Limits) -> dict[int, int]:
-    optional = {resource.RLIMIT_AS: limits.memory_bytes, resource.RLIMIT_NPROC: limits.processes}
-    return {
+    found = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: limits.file_bytes,
         resource.RLIMIT_NOFILE: limits.open_files,
-        **{kind: value for kind, value in optional.items() if value is not None},
     }
+    return found if limits.memory_bytes is None else {**found, resource.RLIMIT_AS: limits.memory_bytes}
+
+
+def _process_limit(limits: Limits) -> dict[int, int]:
+    """Return the kernel's own limit of processes, where it counts them per sandbox; it does not for root."""
+    if limits.processes is None or not counts_processes_per_namespace():
+        return {}
+    return {resource.RLIMIT_NPROC: limits.processes + _PROCESSES_BEFORE_KERNEL}

@@ -34,6 +34,7 @@ _ENDINGS = {
     "killed": FailureKind.CRASH,
     "signalled": FailureKind.CRASH,
     "out_of_memory": FailureKind.CRASH,
+    "exhausted": FailureKind.CRASH,
     "not_started": FailureKind.ENVIRONMENT,
 }
 _EXIT_CODES = {124: FailureKind.TIMEOUT, 126: FailureKind.ENVIRONMENT, 127: FailureKind.ENVIRONMENT}

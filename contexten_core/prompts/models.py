@@ -58,10 +58,11 @@ class Executor(StrEnum):
 
 
 class PromptChange(StrEnum):
-    """What was changed about a prompt."""
+    """What was changed about a prompt; `details` are those that are no part of a version."""
 
     CREATED = "created"
     VERSION = "version"
+    DETAILS = "details"
     STATUS = "status"
     LABEL = "label"
     EXPERIMENT = "experiment"
@@ -274,6 +275,7 @@ class PromptExposureModel(BaseModel):
     __table_args__ = (
         UniqueConstraint("run_id"),
         Index(None, "experiment_id", "version"),
+        Index(None, "experiment_id", "subject"),
         Index(None, "prompt_id", "created_at"),
         Index(None, "created_at"),
     )

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -16,6 +16,8 @@ from contexten_core.prompts.models import (
     PromptTemplateModel,
     PromptType,
 )
+
+_CONDITION_ORDER = (PromptConditionModel.priority.desc(), PromptConditionModel.created_at, PromptConditionModel.id)
 
 
 async def get(session: AsyncSession, prompt_id: UUID) -> PromptModel | None:
@@ -38,7 +40,7 @@ async def active(session: AsyncSession) -> list[tuple[PromptModel, list[PromptCo
             select(PromptConditionModel)
             .join(PromptModel, PromptModel.id == PromptConditionModel.prompt_id)
             .where(PromptModel.status == PromptStatus.ACTIVE, PromptConditionModel.is_active)
-            .order_by(PromptConditionModel.priority.desc(), PromptConditionModel.condition_name)
+            .order_by(*_CONDITION_ORDER)
         )
     ).scalars()
     by_prompt: dict[UUID, list[PromptConditionModel]] = defaultdict(list)
@@ -47,18 +49,9 @@ async def active(session: AsyncSession) -> list[tuple[PromptModel, list[PromptCo
     return [(prompt, by_prompt[prompt.id]) for prompt in prompts]
 
 
-async def replace_conditions(
-    session: AsyncSession, prompt_id: UUID, conditions: Sequence[PromptConditionModel]
-) -> None:
-    await session.execute(delete(PromptConditionModel).where(PromptConditionModel.prompt_id == prompt_id))
-    session.add_all(conditions)
-    await session.flush()
-
-
 async def conditions_of(session: AsyncSession, prompt_id: UUID) -> Sequence[PromptConditionModel]:
     statement = select(PromptConditionModel).where(PromptConditionModel.prompt_id == prompt_id)
-    order = (PromptConditionModel.priority.desc(), PromptConditionModel.condition_name)
-    return (await session.execute(statement.order_by(*order))).scalars().all()
+    return (await session.execute(statement.order_by(*_CONDITION_ORDER))).scalars().all()
 
 
 async def newest(session: AsyncSession, *, limit: int) -> Sequence[PromptModel]:

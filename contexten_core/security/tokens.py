@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 from datetime import datetime, timedelta
+from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated
 
@@ -18,7 +19,15 @@ from contexten_core.security.models import AccessTokenModel
 
 logger = logging.getLogger(__name__)
 
-ADMIN = "admin"
+
+class TokenRole(StrEnum):
+    """What a token may do: everything, or everything but make tokens and move protected labels of prompts."""
+
+    ADMIN = "admin"
+    EDITOR = "editor"
+
+
+ADMIN = TokenRole.ADMIN.value
 _PREFIX = "ctx_"
 _BYTES = 32
 _FORM = re.compile(r"ctx_[A-Za-z0-9_-]{43}")
@@ -26,9 +35,10 @@ _NOTE_USE_EVERY = timedelta(minutes=1)
 
 
 class TokenCreate(Input):
-    """Who or what a token is for, and until when it works; without `expires_at` until it is revoked."""
+    """Who or what a token is for, what it may do, and until when it works; without `expires_at` until it is revoked."""
 
     name: Annotated[Name, Field(max_length=200)]
+    role: TokenRole = TokenRole.ADMIN
     expires_at: Moment | None = None
 
 
@@ -45,13 +55,13 @@ async def create_token(session: AsyncSession, name: str, role: str = ADMIN, expi
     """Make a token and return its text, which nobody can read again.
 
     Raises:
-        InvalidInputError: the name is not one, or `expires_at` has passed.
+        InvalidInputError: the name or the role is not one, or `expires_at` has passed.
         ConflictError: there is a token of that name, in use or revoked.
     """
-    given = checked(TokenCreate, {"name": name, "expires_at": expires_at})
+    given = checked(TokenCreate, {"name": name, "role": role, "expires_at": expires_at})
     if given.expires_at is not None and given.expires_at <= utc_now():
         raise InvalidInputError("expires_at: has passed", fields={"expires_at": "has passed"})
-    text = await _insert(session, name=given.name, role=role, expires_at=given.expires_at)
+    text = await _insert(session, name=given.name, role=given.role.value, expires_at=given.expires_at)
     if text is None:
         raise ConflictError(
             f"there is a token named {given.name!r} already",

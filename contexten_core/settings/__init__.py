@@ -6,6 +6,7 @@ database settings to `DB_HOST` and to `CONTEXTEN_DB__HOST`.
 
 from contexten_core.settings.database import DatabaseConfig, DatabaseKind
 from contexten_core.settings.environment import as_environment
+from contexten_core.settings.execution import SandboxUse
 from contexten_core.settings.integrations import MINIMUM_SECRET_LENGTH, PUBLIC_GITHUB_API, IntegrationsConfig
 from contexten_core.settings.settings import (
     DEFAULT_SECRET_KEY,
@@ -23,6 +24,7 @@ __all__ = [
     "DatabaseKind",
     "Environment",
     "IntegrationsConfig",
+    "SandboxUse",
     "Settings",
     "as_environment",
     "default_home",

@@ -1,5 +1,7 @@
 """What prompts may do, with which models, and how much of it."""
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -10,11 +12,26 @@ from contexten_core.settings.names import NamedSettings
 _Names = Annotated[tuple[str, ...], NoDecode]
 
 
+class SandboxUse(StrEnum):
+    """Whether commands run in a sandbox: where there is one, only in one, or never."""
+
+    AUTO = "auto"
+    REQUIRED = "required"
+    OFF = "off"
+
+
 class ExecutionConfig(NamedSettings):
     """Prompts' labels, language models, and the limits of what is executed."""
 
     protected_prompt_labels: _Names = Field(
         default=("production",), description="Labels of prompts that an `editor` may not move."
+    )
+
+    sandbox: SandboxUse = Field(
+        default=SandboxUse.AUTO, description="Run commands in bubblewrap: `auto` where it works, `required`, or `off`."
+    )
+    sandbox_shown: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Folders that commands may read besides the system's, such as /opt/node."
     )
 
     llm_model: str | None = Field(
@@ -40,6 +57,21 @@ class ExecutionConfig(NamedSettings):
     def _labels_listed(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(stripped for part in value.split(",") if (stripped := part.strip()))
+        return value
+
+    @field_validator("sandbox_shown", mode="before")
+    @classmethod
+    def _folders_listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(stripped) for part in value.split(",") if (stripped := part.strip()))
+        return value
+
+    @field_validator("sandbox_shown")
+    @classmethod
+    def _folders_absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        for folder in value:
+            if not folder.is_absolute():
+                raise ValueError(f"{folder} is no absolute path")
         return value
 
     @field_validator("openai_base_url", "anthropic_base_url")

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -15,13 +16,16 @@ from contexten_core.execution.trees import remove_tree
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.select import Choice
 from contexten_core.tasks import store
+from contexten_core.tasks.instruct import Told, code_shown
 
 logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
 
-async def carry_out(record: StepRecord, target: Target, choice: Choice, execution_id: UUID, say: Say) -> Report:
+async def carry_out(
+    record: StepRecord, target: Target, choice: Choice, told: Told, execution_id: UUID, say: Say
+) -> Report:
     """Return what came of it. Its log is stored as it grows, and nothing of the checkout is left.
 
     Raises:
@@ -31,8 +35,10 @@ async def carry_out(record: StepRecord, target: Target, choice: Choice, executio
     executor = executor_for(choice.executor.value, record.runtime.settings)
     workspace = record.runtime.settings.checkouts / str(execution_id)
     checkout = workspace / "code" if executor.needs_checkout else None
-    assignment = _assignment(record, choice, checkout)
+    assignment = _assignment(record, choice, told, checkout)
     executor.prepare(assignment)
+    if executor.context_tokens:
+        assignment = replace(assignment, code=await code_shown(record, budget_tokens=executor.context_tokens))
     log = _LogStream(record, execution_id, say)
     if checkout is None:
         return await executor.run(assignment, log.write)
@@ -49,15 +55,15 @@ async def _run_bounded(record: StepRecord, executor: Executor, assignment: Assig
         return await executor.run(assignment, log.write)
 
 
-def _assignment(record: StepRecord, choice: Choice, checkout: Path | None) -> Assignment:
+def _assignment(record: StepRecord, choice: Choice, told: Told, checkout: Path | None) -> Assignment:
     return Assignment(
         name=record.run.name,
         prompt=choice.slug,
-        instruction=choice.instruction,
-        system=None,
+        instruction=told.text,
+        system=told.system,
         config=choice.executor_config,
         limits=choice.limits,
-        outputs={},
+        outputs={kind.value: allowed.most for kind, allowed in choice.outputs.items()},
         checkout=checkout,
     )
 

@@ -13,12 +13,15 @@ from contexten_core.events.models import Conclusion
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.events.steps import StepRecord
 from contexten_core.execution.executor import Report
+from contexten_core.execution.results import Ended
 from contexten_core.learning.failure import Failure, FailureKind, explain_failure
 from contexten_core.projects.resolve import Target
+from contexten_core.prompts.render import TemplateError
 from contexten_core.prompts.select import Choice
 from contexten_core.tasks import store
 from contexten_core.tasks.carry_out import Say, carry_out
 from contexten_core.tasks.change import add_task, change_status
+from contexten_core.tasks.instruct import Told, instruct
 from contexten_core.tasks.models import TaskExecutionModel, TaskModel, TaskStatus
 from contexten_core.tasks.outcome import Outcome, Unavailable
 
@@ -36,20 +39,21 @@ async def execute(
     `say` is given the log as it grows, for whoever watches besides the store. Resumed after a dead worker, the same
     task gets another execution.
     """
-    task_id, execution_id, hindrance = await _open(record, event, target, choice, code)
+    told, hindrance = await _tell(record, event, target, choice, code)
+    task_id, execution_id, hindrance = await _open(record, event, target, choice, code, told, hindrance)
     if hindrance is not None:
         outcome = _not_run(task_id, execution_id, hindrance)
         log = f"{hindrance.message}\n"
     else:
         try:
-            report = await carry_out(record, target, choice, execution_id, say)
+            report = await carry_out(record, target, choice, told, execution_id, say)
         except (ExecutionError, GitError, ConfigurationError, OutboundError) as error:
             if error.transient:
                 raise
             outcome = _not_run(task_id, execution_id, Unavailable.because(error))
             log = f"{error.message}\n"
         else:
-            outcome = _outcome(task_id, execution_id, report)
+            outcome = _outcome(task_id, execution_id, report, template=told.template)
             log = report.log
     async with record.runtime.database.transaction() as session:
         # First, as in `_open`, so that two workers of one event never wait for each other.
@@ -58,12 +62,32 @@ async def execute(
         return await record.complete(session, outcome)
 
 
-async def _open(
+async def _tell(
     record: StepRecord, event: NormalisedEvent, target: Target, choice: Choice, code: CodebaseSummary | Unavailable
+) -> tuple[Told, Unavailable | None]:
+    """Return what the executor is told, and what keeps the prompt from being carried out, if anything does."""
+    told = Told(choice.instruction)
+    if isinstance(code, Unavailable):
+        return told, code
+    if choice.withheld is not None:
+        return told, Unavailable("project_file", choice.withheld, "Replay the event when the repository answers again.")
+    try:
+        return await instruct(record, event, target, choice, code), None
+    except TemplateError as error:
+        return told, Unavailable.because(error)
+
+
+async def _open(
+    record: StepRecord,
+    event: NormalisedEvent,
+    target: Target,
+    choice: Choice,
+    code: CodebaseSummary | Unavailable,
+    told: Told,
+    hindrance: Unavailable | None,
 ) -> tuple[UUID, UUID, Unavailable | None]:
-    """Return the task, a new execution of it, and what keeps it from being run, if anything does."""
+    """Return the task, a new execution of it, and what keeps it from being carried out, if anything does."""
     now = utc_now()
-    hindrance = code if isinstance(code, Unavailable) else None
     async with record.runtime.database.transaction() as session:
         await record.prove(session)
         run = await record.model(session)
@@ -76,7 +100,7 @@ async def _open(
                 task_type=choice.task_type,
                 priority=choice.task_priority,
                 status=TaskStatus.IN_PROGRESS,
-                prompt=choice.instruction,
+                prompt=told.text,
                 context={
                     "event": asdict(event),
                     "repository": target.repository,
@@ -100,7 +124,7 @@ async def _open(
             name=f"{run.name} ({number})",
             execution_number=number,
             status=TaskStatus.IN_PROGRESS,
-            execution_environment={"executor": choice.executor.value, "sandbox": "none"},
+            execution_environment={"executor": choice.executor.value},
             input_parameters={**choice.executor_config, "limits": choice.limits},
             started_at=now,
             task_id=task.id,
@@ -109,7 +133,7 @@ async def _open(
         return task.id, execution.id, hindrance
 
 
-def _outcome(task_id: UUID, execution_id: UUID, report: Report) -> Outcome:
+def _outcome(task_id: UUID, execution_id: UUID, report: Report, *, template: str | None) -> Outcome:
     failure = None
     if not report.succeeded:
         failure = explain_failure(report.log, exit_code=report.exit_code, ended=report.ended.value)
@@ -117,7 +141,7 @@ def _outcome(task_id: UUID, execution_id: UUID, report: Report) -> Outcome:
         task_id=task_id,
         execution_id=execution_id,
         conclusion=Conclusion.SUCCESS if report.succeeded else Conclusion.FAILURE,
-        headline=failure.headline if failure else report.headline,
+        headline=failure.headline if failure and report.ended is not Ended.EXHAUSTED else report.headline,
         exit_code=report.exit_code,
         duration_seconds=report.duration_seconds,
         cpu_seconds=report.cpu_seconds,
@@ -127,7 +151,8 @@ def _outcome(task_id: UUID, execution_id: UUID, report: Report) -> Outcome:
         truncated=report.truncated,
         failure=failure,
         cost=report.cost,
-        details=dict(report.evidence),
+        template=template,
+        details={**report.evidence, "proposals": [asdict(proposal) for proposal in report.proposals]},
     )
 
 
@@ -166,6 +191,9 @@ async def _close(session: AsyncSession, run_id: UUID, outcome: Outcome, log: str
     execution.cpu_usage_percent = outcome.cpu_percent
     execution.memory_usage_mb = outcome.memory_mb
     execution.logs = log
+    if "sandbox" in outcome.details:
+        walls = {"sandbox": outcome.details["sandbox"]}
+        execution.execution_environment = {**(execution.execution_environment or {}), **walls}
     await store.drop_log_chunks(session, execution.id)
     given: dict[str, Any] = {"result": result}
     if outcome.failure is not None:

@@ -36,6 +36,7 @@ class Outcome:
         failure: what the log says, when the task did not succeed.
         error: the code of what kept it from being done.
         cost: what models took for it.
+        template: the name of the template that was rendered; None for the prompt's own text.
     """
 
     task_id: UUID
@@ -52,6 +53,7 @@ class Outcome:
     failure: Failure | None = None
     error: str | None = None
     cost: Cost = field(default_factory=Cost)
+    template: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -190,11 +190,16 @@ async def test_an_issue_of_linear_works_on_the_newest_commit_and_says_nothing_on
 ) -> None:
     cashbox = repositories.cashbox
     await worker.add_project(cashbox.full_name, clone_url=str(cashbox.path))
-    conditions = [
-        ConditionSpec("event.provider", ConditionOperator.EQUALS, "linear"),
-        ConditionSpec("event.title", ConditionOperator.CONTAINS, "tax"),
-    ]
-    spec = PromptSpec("tickets", "tickets", "Look at the ticket", command="git --version", conditions=conditions)
+    spec = PromptSpec(
+        "tickets",
+        "tickets",
+        "Look at the ticket",
+        executor_config={"command": "git --version"},
+        conditions=(
+            ConditionSpec("event.provider", ConditionOperator.EQUALS, "linear"),
+            ConditionSpec("event.title", ConditionOperator.CONTAINS, "tax"),
+        ),
+    )
     async with worker.database.transaction() as session:
         (project,) = await project_store.newest(session, limit=1)
         await project_store.set_config(session, project_id=project.id, config_type="linear", key="team", value="SHOP")

@@ -21,9 +21,9 @@ from contexten_core.codebase.collect import commit_facts
 from contexten_core.codebase.commit import CommitFacts
 from contexten_core.codebase.explore import impact_of, surroundings_of
 from contexten_core.codebase.inputs import CodebaseCreate, CodebaseUpdate
+from contexten_core.codebase.mirror import mirror_of
 from contexten_core.codebase.models import CodebaseModel, CodebaseStatus
-from contexten_core.codebase.whole import NO_COMMIT
-from contexten_core.errors import ConflictError
+from contexten_core.errors import ConflictError, GitError
 from contexten_core.execution.git import GitMirrors, Mirror
 from contexten_core.settings import Settings
 
@@ -138,13 +138,15 @@ async def _facts(session: AsyncSession, codebase: CodebaseModel) -> CommitFacts:
 
 
 async def _mirror(settings: Settings, url: str, *commits: str) -> Mirror:
-    """Return the mirror that commits were analysed from; it is only read.
+    """Return a mirror with these analysed commits in it.
 
     Raises:
-        ConflictError: one of them is not there any more.
+        ConflictError: one of them is not to be had any more.
+        GitError: not for the moment.
     """
-    mirror = GitMirrors(settings.mirrors).open(url, allow_local=True)
-    for commit in commits:
-        if commit != NO_COMMIT and await asyncio.to_thread(mirror.resolve, commit) is None:
-            raise ConflictError(f"the commit {commit} of {url} is not in the mirror any more", hint=_HINT)
-    return mirror
+    try:
+        return await asyncio.to_thread(mirror_of, settings, GitMirrors(settings.mirrors), url, *commits)
+    except GitError as error:
+        if error.transient:
+            raise
+        raise ConflictError(f"the commits of {url} are not to be had any more: {error.message}", hint=_HINT) from error

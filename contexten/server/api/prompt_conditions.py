@@ -6,8 +6,10 @@ from uuid import UUID
 from fastapi import Response
 
 from contexten.server.api.answers import Cursor, Limit, created, found, listed, removed
+from contexten.server.api.prompt_versions import Message
 from contexten.server.api.routing import api_router
 from contexten.server.api.shapes import PromptCondition, list_of
+from contexten.server.auth import CallerOf
 from contexten.server.dependencies import OrchestratorOf, Reading
 from contexten_core.prompts import change, store
 from contexten_core.prompts.inputs import PromptConditionCreate, PromptConditionUpdate
@@ -27,10 +29,16 @@ async def list_prompt_conditions(
 
 
 @router.post("", response_model=PromptCondition, status_code=201)
-async def create_prompt_condition(orchestrator: OrchestratorOf, response: Response, data: PromptConditionCreate) -> Any:
+async def create_prompt_condition(
+    orchestrator: OrchestratorOf,
+    caller: CallerOf,
+    response: Response,
+    data: PromptConditionCreate,
+    message: Message = None,
+) -> Any:
     """Give a prompt a condition, which makes it the next version."""
     async with orchestrator.database.transaction() as session:
-        row = await change.create_prompt_condition(session, data)
+        row = await change.create_prompt_condition(session, data, author=caller.name, message=message)
     return created(response, row, "/api/prompt-conditions")
 
 
@@ -44,18 +52,27 @@ async def get_prompt_condition(session: Reading, prompt_condition_id: UUID) -> A
 
 @router.patch("/{prompt_condition_id}", response_model=PromptCondition)
 async def update_prompt_condition(
-    orchestrator: OrchestratorOf, prompt_condition_id: UUID, data: PromptConditionUpdate
+    orchestrator: OrchestratorOf,
+    caller: CallerOf,
+    prompt_condition_id: UUID,
+    data: PromptConditionUpdate,
+    message: Message = None,
 ) -> Any:
-    """Change the given fields of one condition."""
+    """Change the given fields of one condition, which makes its prompt the next version."""
     async with orchestrator.database.transaction() as session:
-        row = found(
-            await change.update_prompt_condition(session, prompt_condition_id, data), "condition", prompt_condition_id
+        row = await change.update_prompt_condition(
+            session, prompt_condition_id, data, author=caller.name, message=message
         )
-    return row.to_dict()
+    return found(row, "condition", prompt_condition_id).to_dict()
 
 
 @router.delete("/{prompt_condition_id}", status_code=204)
-async def delete_prompt_condition(orchestrator: OrchestratorOf, prompt_condition_id: UUID) -> None:
+async def delete_prompt_condition(
+    orchestrator: OrchestratorOf, caller: CallerOf, prompt_condition_id: UUID, message: Message = None
+) -> None:
     """Delete a condition, which makes its prompt the next version."""
     async with orchestrator.database.transaction() as session:
-        removed(await change.delete_prompt_condition(session, prompt_condition_id), "condition", prompt_condition_id)
+        is_gone = await change.delete_prompt_condition(
+            session, prompt_condition_id, author=caller.name, message=message
+        )
+        removed(is_gone, "condition", prompt_condition_id)

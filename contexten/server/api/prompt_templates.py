@@ -6,8 +6,10 @@ from uuid import UUID
 from fastapi import Response
 
 from contexten.server.api.answers import Cursor, Limit, created, found, listed, removed
+from contexten.server.api.prompt_versions import Message
 from contexten.server.api.routing import api_router
 from contexten.server.api.shapes import PromptTemplate, list_of
+from contexten.server.auth import CallerOf
 from contexten.server.dependencies import OrchestratorOf, Reading
 from contexten_core.prompts import change, store
 from contexten_core.prompts.inputs import PromptTemplateCreate, PromptTemplateUpdate
@@ -27,10 +29,16 @@ async def list_prompt_templates(
 
 
 @router.post("", response_model=PromptTemplate, status_code=201)
-async def create_prompt_template(orchestrator: OrchestratorOf, response: Response, data: PromptTemplateCreate) -> Any:
-    """Give a prompt a text for one language or kind of context."""
+async def create_prompt_template(
+    orchestrator: OrchestratorOf,
+    caller: CallerOf,
+    response: Response,
+    data: PromptTemplateCreate,
+    message: Message = None,
+) -> Any:
+    """Give a prompt a text for one language or kind of context, which makes it the next version."""
     async with orchestrator.database.transaction() as session:
-        row = await change.create_prompt_template(session, data)
+        row = await change.create_prompt_template(session, data, author=caller.name, message=message)
     return created(response, row, "/api/prompt-templates")
 
 
@@ -42,18 +50,25 @@ async def get_prompt_template(session: Reading, prompt_template_id: UUID) -> Any
 
 @router.patch("/{prompt_template_id}", response_model=PromptTemplate)
 async def update_prompt_template(
-    orchestrator: OrchestratorOf, prompt_template_id: UUID, data: PromptTemplateUpdate
+    orchestrator: OrchestratorOf,
+    caller: CallerOf,
+    prompt_template_id: UUID,
+    data: PromptTemplateUpdate,
+    message: Message = None,
 ) -> Any:
-    """Change the given fields of one template."""
+    """Change the given fields of one template, which makes its prompt the next version."""
     async with orchestrator.database.transaction() as session:
-        row = found(
-            await change.update_prompt_template(session, prompt_template_id, data), "template", prompt_template_id
+        row = await change.update_prompt_template(
+            session, prompt_template_id, data, author=caller.name, message=message
         )
-    return row.to_dict()
+    return found(row, "template", prompt_template_id).to_dict()
 
 
 @router.delete("/{prompt_template_id}", status_code=204)
-async def delete_prompt_template(orchestrator: OrchestratorOf, prompt_template_id: UUID) -> None:
-    """Delete a template."""
+async def delete_prompt_template(
+    orchestrator: OrchestratorOf, caller: CallerOf, prompt_template_id: UUID, message: Message = None
+) -> None:
+    """Delete a template, which makes its prompt the next version."""
     async with orchestrator.database.transaction() as session:
-        removed(await change.delete_prompt_template(session, prompt_template_id), "template", prompt_template_id)
+        is_gone = await change.delete_prompt_template(session, prompt_template_id, author=caller.name, message=message)
+        removed(is_gone, "template", prompt_template_id)

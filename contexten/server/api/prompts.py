@@ -6,9 +6,11 @@ from uuid import UUID
 from fastapi import Response
 
 from contexten.server.api.answers import Cursor, Limit, Text, created, found, listed, removed
+from contexten.server.api.prompt_versions import Message
 from contexten.server.api.routing import api_router
 from contexten.server.api.shapes import Prompt, list_of
-from contexten.server.dependencies import OrchestratorOf, Reading
+from contexten.server.auth import CallerOf
+from contexten.server.dependencies import OrchestratorOf, Reading, SettingsOf
 from contexten_core.prompts import change, store
 from contexten_core.prompts.inputs import PromptCreate, PromptUpdate
 from contexten_core.prompts.models import PromptStatus, PromptType
@@ -34,10 +36,12 @@ async def list_prompts(
 
 
 @router.post("", response_model=Prompt, status_code=201)
-async def create_prompt(orchestrator: OrchestratorOf, response: Response, data: PromptCreate) -> Any:
+async def create_prompt(
+    orchestrator: OrchestratorOf, caller: CallerOf, response: Response, data: PromptCreate, message: Message = None
+) -> Any:
     """Create a prompt. It applies to nothing until it has conditions."""
     async with orchestrator.database.transaction() as session:
-        row = await change.create_prompt(session, data)
+        row = await change.create_prompt(session, data, author=caller.name, message=message)
     return created(response, row, "/api/prompts")
 
 
@@ -48,15 +52,31 @@ async def get_prompt(session: Reading, prompt_id: UUID) -> Any:
 
 
 @router.patch("/{prompt_id}", response_model=Prompt)
-async def update_prompt(orchestrator: OrchestratorOf, prompt_id: UUID, data: PromptUpdate) -> Any:
-    """Change the given fields of one prompt."""
+async def update_prompt(
+    orchestrator: OrchestratorOf,
+    settings: SettingsOf,
+    caller: CallerOf,
+    prompt_id: UUID,
+    data: PromptUpdate,
+    message: Message = None,
+) -> Any:
+    """Change the given fields of one prompt, which makes it the next version."""
+    protected = () if caller.is_admin else settings.protected_prompt_labels
     async with orchestrator.database.transaction() as session:
-        row = found(await change.update_prompt(session, prompt_id, data), "prompt", prompt_id)
-    return row.to_dict()
+        row = await change.update_prompt(
+            session, prompt_id, data, author=caller.name, message=message, protected=protected
+        )
+    return found(row, "prompt", prompt_id).to_dict()
 
 
 @router.delete("/{prompt_id}", status_code=204)
-async def delete_prompt(orchestrator: OrchestratorOf, prompt_id: UUID) -> None:
-    """Delete a prompt with its templates and conditions; runs that it decided stay."""
+async def delete_prompt(
+    orchestrator: OrchestratorOf, settings: SettingsOf, caller: CallerOf, prompt_id: UUID, message: Message = None
+) -> None:
+    """Delete a prompt with its versions, templates and conditions; runs that it decided stay, and its history."""
+    protected = () if caller.is_admin else settings.protected_prompt_labels
     async with orchestrator.database.transaction() as session:
-        removed(await change.delete_prompt(session, prompt_id), "prompt", prompt_id)
+        is_gone = await change.delete_prompt(
+            session, prompt_id, author=caller.name, message=message, protected=protected
+        )
+        removed(is_gone, "prompt", prompt_id)

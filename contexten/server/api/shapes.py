@@ -14,7 +14,14 @@ from contexten_core.db import BaseModel, JSONValue, TZDateTime
 from contexten_core.errors.models import ErrorModel
 from contexten_core.learning.models import LearningFeedbackModel, LearningModel, LearningPatternModel
 from contexten_core.projects.models import ProjectConfigModel, ProjectModel, RepositoryModel
-from contexten_core.prompts.models import PromptConditionModel, PromptModel, PromptTemplateModel
+from contexten_core.prompts.models import (
+    PromptChangeModel,
+    PromptConditionModel,
+    PromptLabelModel,
+    PromptModel,
+    PromptTemplateModel,
+    PromptVersionModel,
+)
 from contexten_core.security.models import AccessTokenModel
 from contexten_core.tasks.models import TaskDependencyModel, TaskExecutionModel, TaskModel
 
@@ -65,6 +72,9 @@ Repository = shape_of(RepositoryModel)
 Prompt = shape_of(PromptModel)
 PromptTemplate = shape_of(PromptTemplateModel)
 PromptCondition = shape_of(PromptConditionModel)
+PromptVersion = shape_of(PromptVersionModel)
+PromptLabel = shape_of(PromptLabelModel)
+PromptChange = shape_of(PromptChangeModel)
 Codebase = shape_of(CodebaseModel)
 CodebaseAnalysis = shape_of(CodebaseAnalysisModel)
 CodebaseMetadata = shape_of(CodebaseMetadataModel)

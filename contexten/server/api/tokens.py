@@ -24,7 +24,7 @@ async def list_tokens(session: Reading, limit: Limit = 50, cursor: Cursor = None
 async def create_token(orchestrator: OrchestratorOf, response: Response, data: tokens.TokenCreate) -> Any:
     """Make a token. `token` is its text, which is not shown again."""
     async with orchestrator.database.transaction() as session:
-        text = await tokens.create_token(session, data.name, expires_at=data.expires_at)
+        text = await tokens.create_token(session, data.name, data.role.value, expires_at=data.expires_at)
         token = found(await store.by_name(session, data.name), "token", data.name)
     return created(response, token, "/api/tokens") | {"token": text}
 

@@ -1,8 +1,9 @@
 """Find the manifests among a repository's files, and join what they ask for with what lock files settle on."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from posixpath import basename, dirname
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ _READERS: Mapping[str, Callable[[str, bytes], Iterator[Dependency]]] = {
     "*.csproj": others.read_csproj,
     "directory.packages.props": others.read_csproj,
 }
+_ANY_NAME = re.compile("|".join(map(translate, _READERS)))
 _LOCKS: Mapping[str, tuple[Ecosystem, Callable[[bytes], Locked]]] = {
     "poetry.lock": (Ecosystem.PYPI, python.lock_packages),
     "uv.lock": (Ecosystem.PYPI, python.lock_packages),
@@ -88,6 +90,8 @@ def read_manifests(files: Mapping[str, bytes]) -> Manifests:
 
 def _reader(path: str) -> Callable[[str, bytes], Iterator[Dependency]] | None:
     name = basename(path).lower()
+    if _ANY_NAME.match(name) is None:
+        return None
     return next((reader for pattern, reader in _READERS.items() if fnmatchcase(name, pattern)), None)
 
 

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from contexten import ContextenApp
 from contexten.emulators.repositories import DemoRepositories, DemoRepository, make_demo_repositories
-from contexten_core.codebase.models import CodebaseAnalysisModel, CodebaseModel, CodebaseStatus
+from contexten_core.codebase.models import CodebaseAnalysisModel, CodebaseModel, CodebaseSnapshotModel, CodebaseStatus
 from contexten_core.errors import GitError, InvalidInputError
 from contexten_core.execution.private_folder import private_folder
 from contexten_core.projects.add import add_repository
@@ -97,7 +98,35 @@ async def test_a_second_parse_of_the_same_commit_is_one_codebase(
     assert (stored.commit_sha, stored.status) == (cashbox.head, CodebaseStatus.COMPLETED)
     assert stored.total_files == first.facts.files
     assert stored.total_functions == first.facts.functions
-    assert len(await rows(with_repository, CodebaseAnalysisModel)) == 3
+    assert len(await rows(with_repository, CodebaseAnalysisModel)) == 1
+
+
+async def test_a_commit_whose_snapshot_is_not_kept_any_more_is_analysed_again(
+    with_repository: ContextenApp, cashbox: DemoRepository
+) -> None:
+    first = with_repository.get_codebase()
+    async with with_repository.db_manager.transaction() as session:
+        await session.execute(delete(CodebaseSnapshotModel))
+
+    await with_repository.add_repo(str(cashbox.path))
+
+    assert with_repository.get_codebase().facts == first.facts
+    assert len(await rows(with_repository, CodebaseAnalysisModel)) == 2
+    assert len(await rows(with_repository, CodebaseSnapshotModel)) == 1
+
+
+async def test_what_is_known_of_one_is_answered_over_http(app: ContextenApp, cashbox: DemoRepository) -> None:
+    ids = []
+    for commit in (cashbox.parent, cashbox.head):
+        await app.add_repo(str(cashbox.path), commit)
+        ids.append(app.get_codebase().id)
+    transport = httpx.ASGITransport(app=app.app, client=("127.0.0.1", 50_000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        facts = await client.get(f"/api/codebases/{ids[1]}/facts")
+        impact = await client.get(f"/api/codebases/{ids[1]}/impact", params={"base": cashbox.parent})
+
+    assert (facts.status_code, facts.json()["commit"]) == (200, cashbox.head), facts.text
+    assert (impact.status_code, impact.json()["base"]) == (200, cashbox.parent), impact.text
 
 
 @pytest.mark.parametrize("what", ["branch", "refs", "commit", "older commit"])

@@ -50,7 +50,7 @@ def mirror(repository: Repository, tmp_path: Path) -> Mirror:
 def changes(mirror: Mirror, base: str, head: str) -> list[FileChange]:
     mirror.fetch(base)
     mirror.fetch(head)
-    return read_diff(mirror, base, head)
+    return list(read_diff(mirror, base, head).files)
 
 
 TEN = "".join(f"line {number}\n" for number in range(1, 11))
@@ -85,6 +85,16 @@ def test_files_come_go_and_are_renamed(repository: Repository, mirror: Mirror) -
     renamed = found["new\nname.txt"]
     assert (renamed.old_path, renamed.kind, renamed.lines) == ("old name.txt", ChangeKind.RENAMED, ((11, 11),))
     assert set(found) == {"gone.txt", "new.py", "new\nname.txt"}
+
+
+def test_files_beyond_the_limit_are_counted(repository: Repository, mirror: Mirror) -> None:
+    base = repository.commit({"a": "1"})
+    head = repository.commit({"b": "1", "c": "1", "d": "1"})
+    changes(mirror, base, head)
+
+    diff = read_diff(mirror, base, head, limit=2)
+
+    assert ([change.path for change in diff.files], diff.left_out) == (["b", "c"], 1)
 
 
 def test_contents_never_pass_for_headers(repository: Repository, mirror: Mirror) -> None:

@@ -164,6 +164,31 @@ async def test_a_comment_with_an_id_of_ours_is_made_once(linear: httpx.AsyncClie
     assert len(recorder.comments) == 1
 
 
+async def test_a_reaction_with_an_id_of_ours_is_made_once_and_shown(linear: httpx.AsyncClient) -> None:
+    react = 'mutation($id: String) { reactionCreate(input: {id: $id, issueId: "ENG-12", emoji: "eyes"}) { success } }'
+    reaction_id = "5081a82b-0000-4000-8000-37d7be02a506"
+    await ask(linear, react, id=reaction_id)
+    again = await linear.post("/graphql", json={"query": react, "variables": {"id": reaction_id}})
+    assert again.json()["errors"][0]["message"] == "Entity already exists: Reaction"
+    shown = await ask(linear, '{ issue(id: "ENG-12") { reactions { id emoji user { isMe } } } }')
+    assert shown["issue"]["reactions"] == [{"id": reaction_id, "emoji": "eyes", "user": {"isMe": True}}]
+
+
+@pytest.mark.parametrize("comment_id", ["mine", 7, "5081a82b-0000-5000-8000-37d7be02a506"])
+async def test_an_id_that_is_no_uuid_of_version_4_is_refused(linear: httpx.AsyncClient, comment_id: Any) -> None:
+    query = """mutation($id: String) { commentCreate(input: {id: $id, issueId: "ENG-12", body: "Hello"}) {
+        success } }"""
+    answer = await linear.post("/graphql", json={"query": query, "variables": {"id": comment_id}})
+    assert answer.json()["errors"][0]["message"] == "Argument Validation Error"
+
+
+async def test_one_comment_is_looked_up_by_its_id(linear: httpx.AsyncClient) -> None:
+    create = 'mutation { commentCreate(input: {issueId: "ENG-12", body: "Hello"}) { comment { id } } }'
+    comment = (await ask(linear, create))["commentCreate"]["comment"]
+    shown = await ask(linear, "query($id: String!) { comment(id: $id) { body reactions { id } } }", id=comment["id"])
+    assert shown["comment"] == {"body": "Hello", "reactions": []}
+
+
 async def test_the_hourly_budget_is_told_and_enforced_when_it_is_given() -> None:
     clock = Clock(time_scale=0)
     transport = httpx.ASGITransport(app=create_linear_emulator(hourly_requests=1, clock=clock))

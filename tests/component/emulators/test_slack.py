@@ -91,6 +91,10 @@ async def test_a_wrong_token_is_refused_by_name(headers: dict[str, str], error: 
         ("reactions.add", {"channel": CHANNEL, "name": "eyes"}, "no_item_specified"),
         ("reactions.add", {"channel": CHANNEL, "name": "eyes", "timestamp": "now"}, "bad_timestamp"),
         ("reactions.add", {"channel": CHANNEL, "name": "No!", "timestamp": "1700000000.000100"}, "invalid_name"),
+        ("conversations.replies", {"channel": CHANNEL, "ts": "1700000000.000100"}, "thread_not_found"),
+        ("conversations.history", {"channel": "nowhere"}, "channel_not_found"),
+        ("conversations.history", {"channel": CHANNEL, "limit": "all"}, "invalid_limit"),
+        ("conversations.history", {"channel": CHANNEL, "cursor": "x"}, "invalid_cursor"),
         ("users.info", {"user": "ada"}, "user_not_found"),
         ("chat.shout", {}, "unknown_method"),
     ],
@@ -139,6 +143,27 @@ async def test_messages_posted_at_once_have_different_timestamps(slack: httpx.As
     assert stamps == sorted(set(stamps))
 
 
+async def test_a_channel_is_read_newest_first_and_a_thread_oldest_first(slack: httpx.AsyncClient) -> None:
+    metadata = {"event_type": "contexten", "event_payload": {"key": "run-1"}}
+    first = await call(slack, "chat.postMessage", channel=CHANNEL, text="first", metadata=metadata)
+    for text in ("reply 1", "reply 2", "reply 3"):
+        await call(slack, "chat.postMessage", channel=CHANNEL, text=text, thread_ts=first["ts"])
+    await call(slack, "chat.postMessage", channel=CHANNEL, text="second")
+
+    history = await call(slack, "conversations.history", channel=CHANNEL)
+    assert [message["text"] for message in history["messages"]] == ["second", "first"]
+    assert all("metadata" not in message for message in history["messages"])
+    thread = {"channel": CHANNEL, "ts": first["ts"], "include_all_metadata": "true", "limit": "3"}
+    page = (await slack.get("conversations.replies", params=thread)).json()
+    assert [message["text"] for message in page["messages"]] == ["first", "reply 1", "reply 2"]
+    assert page["messages"][0]["metadata"] == metadata
+    assert page["has_more"] is True
+    cursor = page["response_metadata"]["next_cursor"]
+    rest = (await slack.get("conversations.replies", params=thread | {"cursor": cursor})).json()
+    assert [message["text"] for message in rest["messages"]] == ["reply 3"]
+    assert (rest["has_more"], rest["response_metadata"]["next_cursor"]) == (False, "")
+
+
 async def test_a_rate_limit_and_a_lost_answer_are_faults_like_any(served: RunningSlack) -> None:
     served.recorder.queue_fault(Fault(status=429, retry_after=7, path_contains="chat."))
     served.recorder.queue_fault(Fault(drop_after=True, path_contains="chat."))
@@ -155,10 +180,12 @@ async def test_a_rate_limit_and_a_lost_answer_are_faults_like_any(served: Runnin
 
 @settings(max_examples=60, deadline=None)
 @given(
-    method=st.sampled_from(["chat.postMessage", "chat.update", "reactions.add", "users.info"]),
+    method=st.sampled_from(["chat.postMessage", "chat.update", "conversations.history", "reactions.add", "users.info"]),
     body=st.binary(max_size=100)
     | st.dictionaries(
-        st.sampled_from(["channel", "text", "blocks", "ts", "thread_ts", "timestamp", "name", "user", "metadata"]),
+        st.sampled_from(
+            ["channel", "text", "blocks", "ts", "thread_ts", "timestamp", "name", "user", "metadata", "cursor", "limit"]
+        ),
         st.none() | st.booleans() | st.text() | st.just(CHANNEL) | st.lists(st.integers(), max_size=2),
     ).map(lambda given: json.dumps(given).encode()),
     content_type=st.sampled_from(["application/json", "application/x-www-form-urlencoded", ""]),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contexten_core.execution.git import GitMirrors, Mirror
+from contexten_core.execution.sandbox import Sandbox, SandboxLevel, find_sandbox
 
 
 class Origin:
@@ -63,3 +64,19 @@ def mirrors(tmp_path: Path) -> GitMirrors:
 @pytest.fixture
 def mirror(mirrors: GitMirrors, origin: Origin) -> Mirror:
     return mirrors.open(str(origin.folder), allow_local=True)
+
+
+@pytest.fixture(scope="session")
+def walls() -> Sandbox:
+    """The sandbox of this machine; tests that need one are skipped where there is none."""
+    found = find_sandbox()
+    if found.level is SandboxLevel.NONE:
+        pytest.skip(f"NO SANDBOX ON THIS MACHINE: {found.reason}; {found.hint}")
+    return found
+
+
+@pytest.fixture
+def cwd(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    return folder

@@ -18,13 +18,6 @@ from contexten_core.execution.command import CommandResult, Ended, Limits, descr
 
 
 @pytest.fixture
-def cwd(tmp_path: Path) -> Path:
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def nap() -> str:
     """Return a minute, written in a way by which a sleeping process can be told from all others."""
     return f"60.{secrets.randbelow(10**9):09}"
@@ -312,7 +305,9 @@ async def test_a_daemon_that_sheds_everything_is_found_by_its_parents(cwd: Path,
 async def test_stopped_processes_end_too(cwd: Path, nap: str) -> None:
     limits = Limits(wall_seconds=0.2, grace_seconds=0.1)
 
-    result = await run_command(_shell(f"sleep {nap} & kill -STOP $!; kill -STOP $$"), cwd=cwd, limits=limits)
+    result = await run_command(
+        _shell(f"sleep {nap} & kill -STOP $!; while :; do kill -STOP $$; done"), cwd=cwd, limits=limits
+    )
 
     assert result.ended is Ended.TIMED_OUT
     assert not _running(nap)
@@ -396,6 +391,7 @@ async def test_the_event_loop_may_end_in_the_middle(cwd: Path, nap: str) -> None
         (Ended.SIGNALLED, None, 40, "killed by signal 40 after 3.2 s"),
         (Ended.TIMED_OUT, None, 15, "stopped after the limit of 900 s"),
         (Ended.CANCELLED, None, 15, "cancelled after 3.2 s"),
+        (Ended.EXHAUSTED, None, 9, "stopped after 3.2 s for using more than 20 processes and threads"),
     ],
 )
 def test_a_line_for_people(ended: Ended, code: int | None, number: int | None, line: str) -> None:
@@ -411,6 +407,7 @@ def test_a_line_for_people(ended: Ended, code: int | None, number: int | None, l
         output="",
         output_bytes_total=0,
         truncated=False,
+        limit="20 processes and threads",
     )
 
     assert describe(result) == line

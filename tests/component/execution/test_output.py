@@ -73,3 +73,72 @@ def test_however_it_is_cut_into_pieces_the_text_is_the_same(pieces: list[bytes],
 @given(st.binary(max_size=200))
 def test_within_the_limit_nothing_is_lost(data: bytes) -> None:
     assert _filled([data], limit=200).text() == data.decode("utf-8", "replace").replace("\x00", "�")
+
+
+class Hide:
+    """Hides one word, however it is split."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        text = (self._held + text).replace(self._word, "***")
+        keep = max((n for n in range(len(self._word)) if text.endswith(self._word[:n])), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def end(self) -> str:
+        held, self._held = self._held, ""
+        return held
+
+
+SECRET = "canary-0123456789"
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 40), st.integers(1, 30))
+def test_a_secret_is_hidden_wherever_pieces_and_limits_cut_it(before: int, after: int, limit: int, piece: int) -> None:
+    data = ("a" * before + SECRET + "b" * after).encode()
+    output = BoundedOutput(limit=limit, redact=Hide(SECRET))
+    live = ""
+    for start in range(0, len(data), piece):
+        output.add(data[start : start + piece])
+        live += output.take_fresh()
+    output.finish()
+    live += output.take_fresh()
+
+    for shown in (live, output.text()):
+        # Not even a part of it, but for a letter that the text around it has too.
+        assert not any(SECRET[start : start + 3] in shown for start in range(len(SECRET) - 2))
+    assert output.truncated == (len(data) > limit)
+
+
+def test_output_without_secrets_is_the_same_with_and_without_a_redactor() -> None:
+    for text in (b"", b"one\ntwo\n", b"0123456789abcdefghijklmnopqrst", b"\xc3\xbc" * 40):
+        plain, redacted = BoundedOutput(limit=10), BoundedOutput(limit=10, redact=Hide(SECRET))
+        for output in (plain, redacted):
+            output.add(text)
+            output.finish()
+
+        assert redacted.total == plain.total
+        if not plain.truncated:
+            assert redacted.text() == plain.text() == redacted.take_fresh()
+
+
+def test_a_flood_is_not_redacted_as_a_whole() -> None:
+    class Count(Hide):
+        seen = 0
+
+        def feed(self, text: str) -> str:
+            self.seen += len(text)
+            return super().feed(text)
+
+    redact = Count(SECRET)
+    output = BoundedOutput(limit=1000, redact=redact)
+    for _ in range(200):
+        output.add(b"x" * 10_000)
+    output.add(SECRET.encode())
+    output.finish()
+
+    assert redact.seen < 30_000
+    assert output.text().endswith("x***")

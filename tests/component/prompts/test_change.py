@@ -1,4 +1,4 @@
-"""Prompts, templates and conditions: made, changed, listed and removed, with versions that count what they say."""
+"""Prompts, templates and conditions: made, changed, listed and removed; each change is a version and has an author."""
 
 import asyncio
 import json
@@ -23,6 +23,7 @@ from contexten_core.prompts.change import (
     update_prompt_condition,
     update_prompt_template,
 )
+from contexten_core.prompts.changes import page_changes
 from contexten_core.prompts.conditions import judge
 from contexten_core.prompts.inputs import (
     PromptConditionCreate,
@@ -41,11 +42,15 @@ from contexten_core.prompts.models import (
     PromptTemplateModel,
     PromptType,
 )
+from contexten_core.prompts.spec import VariableSpec, VariableType, spec_of
+from contexten_core.prompts.versions import page_versions, spec_of_prompt
 from contexten_core.tasks.models import TaskType
 
 NOBODY = UUID("ffffffff-ffff-4fff-bfff-ffffffffffff")
 A_PROMPT = {"name": "Run the checks", "prompt_type": "testing", "template": "Run the checks"}
 RUN = {"executor_config": {"command": "python -m pytest -q"}}
+ON_PUSH = {"field_name": "event.type", "operator": "equals", "expected_value": "push"}
+FOR_GO = {"template_name": "go", "language": "go", "content": "Run go test"}
 
 
 async def add(database: Database, **fields: Any) -> PromptModel:
@@ -88,7 +93,7 @@ def same(one: BaseModel | None, other: BaseModel | None) -> bool:
 
 async def test_a_prompt_that_can_be_carried_out_is_active(database: Database) -> None:
     limits = {"wall_seconds": 60, "output_bytes": 1000}
-    made = await add(database, **RUN, limits=limits, variables={"a": "b"}, category="checks", priority=-3)
+    made = await add(database, **RUN, limits=limits, variables={"a": "string"}, category="checks", priority=-3)
 
     async with database.reading() as session:
         prompt = await store.get_prompt(session, made.id)
@@ -119,15 +124,27 @@ async def test_a_prompt_with_nothing_to_carry_it_out_is_inactive_until_it_has(da
 @pytest.mark.parametrize(
     "changes",
     [
+        {"name": "Checks"},
         {"template": "Run all checks"},
+        {"description": "All of them"},
         {"system_prompt": "You are careful"},
-        {"variables": {"a": True}},
+        {"category": "checks", "subcategory": "slow"},
+        {"tags": ["slow"]},
+        {"variables": {"a": {"type": "integer", "source": "change.files"}}},
         {"default_values": None},
+        {"default_values": {"a": 1, "b": [True]}},
+        {"priority": 5},
+        {"prompt_type": "analysis", "task_type": "analysis", "task_priority": "high"},
         {"executor_config": {"command": ["python", "-m", "pytest"]}},
+        {"executor": "llm", "executor_config": {"model": "openai:gpt-5", "max_turns": 3}},
+        {"limits": {"max_cost": 0.5, "network": ["pypi.org", "*.pythonhosted.org"]}},
+        {"outputs": {"comment": {"most": 1}, "labels": {"labels": ["bug"]}}},
     ],
 )
-async def test_another_text_or_command_is_the_next_version(database: Database, changes: dict[str, Any]) -> None:
-    prompt = await add(database, **RUN, variables={"a": 1}, default_values={"a": 1})
+async def test_whatever_a_prompt_says_being_changed_is_the_next_version(
+    database: Database, changes: dict[str, Any]
+) -> None:
+    prompt = await add(database, **RUN, variables={"a": {"type": "integer"}}, default_values={"a": 2})
 
     changed = await change(database, prompt, **changes)
     again = await change(database, prompt, **changes)
@@ -135,16 +152,35 @@ async def test_another_text_or_command_is_the_next_version(database: Database, c
     assert (changed.version, again.version) == (2, 2)
     async with database.reading() as session:
         found = await store.get_prompt(session, prompt.id)
+        (newest, first) = (await page_versions(session, prompt_id=prompt.id, limit=5)).rows
+        spec = await spec_of_prompt(session, again)
     assert same(found, again)
     assert json.dumps({key: again.to_dict()[key] for key in changes}) == json.dumps(changes)
+    assert (newest.version, newest.parent_version, newest.digest) == (2, 1, again.digest)
+    assert spec_of(prompt.slug, newest.content) == spec != spec_of(prompt.slug, first.content)
 
 
-async def test_other_changes_of_a_prompt_keep_its_version(database: Database) -> None:
+async def test_status_parent_and_metadata_are_no_part_of_a_version(database: Database) -> None:
+    parent = await add(database, slug="parent")
     prompt = await add(database, **RUN)
 
-    changed = await change(database, prompt, name="Checks", status="testing", category="c", priority=5, **RUN)
+    changed = await change(
+        database, prompt, status="testing", metadata={"a": 1}, parent_prompt_id=str(parent.id), **RUN
+    )
 
-    assert (changed.version, changed.name, changed.status) == (1, "Checks", PromptStatus.TESTING)
+    assert (changed.version, changed.status, changed.metadata_) == (1, PromptStatus.TESTING, {"a": 1})
+
+
+async def test_another_slug_is_the_next_version(database: Database) -> None:
+    prompt = await add(database, **RUN)
+
+    changed = await change(database, prompt, slug="checks")
+
+    async with database.reading() as session:
+        (newest, first) = (await page_versions(session, prompt_id=prompt.id, limit=5)).rows
+        (change_made, _) = (await page_changes(session, slug="checks", limit=5)).rows
+    assert (changed.version, newest.digest) == (2, first.digest)
+    assert change_made.message == newest.message == "Renamed from run-the-checks to checks"
 
 
 async def test_versions_are_not_lost_when_a_prompt_is_changed_at_once(database: Database) -> None:
@@ -215,6 +251,133 @@ async def test_a_prompt_is_removed_with_its_templates_and_conditions(database: D
     assert orphan.parent_prompt_id is None
 
 
+async def test_every_change_is_in_the_history_with_author_and_message(database: Database) -> None:
+    by = {"author": "ann", "message": "because"}
+    async with database.transaction() as session:
+        prompt = await create_prompt(session, checked(PromptCreate, A_PROMPT | RUN), **by)
+        condition = await create_prompt_condition(
+            session, checked(PromptConditionCreate, {**ON_PUSH, "prompt_id": prompt.id}), **by
+        )
+        template = await create_prompt_template(
+            session, checked(PromptTemplateCreate, {**FOR_GO, "prompt_id": prompt.id}), **by
+        )
+        await update_prompt(session, prompt.id, checked(PromptUpdate, {"template": "x", "status": "testing"}), **by)
+        await update_prompt(session, prompt.id, checked(PromptUpdate, {"metadata": {"a": 1}}), **by)
+        for changes in ({"is_active": False}, {"description": "not now"}):
+            await update_prompt_condition(session, condition.id, checked(PromptConditionUpdate, changes), **by)
+        await update_prompt_template(session, template.id, checked(PromptTemplateUpdate, {"content": "x"}), **by)
+        await delete_prompt_condition(session, condition.id, **by)
+        await delete_prompt_template(session, template.id, **by)
+        await delete_prompt(session, prompt.id, **by)
+
+    async with database.reading() as session:
+        history = (await page_changes(session, slug=prompt.slug, limit=50)).rows[::-1]
+        assert (await page_changes(session, limit=50)).rows == history[::-1]
+    assert [(row.change.value, row.version, (row.details or {}).get("changed")) for row in history] == [
+        ("created", 1, None),
+        ("version", 2, ["conditions"]),
+        ("version", 3, ["templates"]),
+        ("version", 4, ["template"]),
+        ("status", 4, None),
+        ("details", 4, ["metadata"]),
+        ("version", 5, ["conditions"]),
+        ("details", 5, ["conditions"]),
+        ("version", 6, ["templates"]),
+        ("details", 6, ["conditions"]),
+        ("version", 7, ["templates"]),
+        ("removed", 7, None),
+    ]
+    assert {(row.slug, row.author, row.message, row.prompt_id) for row in history} == {
+        (prompt.slug, "ann", "because", None)
+    }
+
+
+async def test_a_change_without_a_message_says_what_was_changed(database: Database) -> None:
+    prompt = await add(database)
+    await change(database, prompt, system_prompt="Be careful", priority=3)
+    await change(database, prompt, status="deprecated")
+    await add_condition(database, prompt)
+
+    async with database.reading() as session:
+        history = (await page_changes(session, slug=prompt.slug, limit=50)).rows[::-1]
+    assert [row.message for row in history] == [
+        "Created",
+        "Changed priority, system prompt",
+        "Made deprecated, was inactive",
+        "Changed conditions",
+    ]
+    assert {row.author for row in history} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("author", " "), ("author", "x" * 201), ("message", ""), ("message", "x" * 2001)]
+)
+async def test_author_and_message_are_neither_empty_nor_long(database: Database, field: str, text: str) -> None:
+    async with database.transaction() as session:
+        with pytest.raises(InvalidInputError) as caught:
+            await create_prompt(session, checked(PromptCreate, A_PROMPT), **{"author": "ann", field: text})
+    assert set(caught.value.fields) == {field}
+
+
+async def test_who_started_from_an_older_version_is_told_and_changes_nothing(database: Database) -> None:
+    prompt = await add(database)
+    await change(database, prompt, template="theirs", expected_version=1)
+
+    with pytest.raises(
+        ConflictError, match=r"starts from version 1 by unknown \(Created\), but the newest is version 2"
+    ):
+        await change(database, prompt, template="mine", expected_version=1)
+
+    async with database.reading() as session:
+        found = await store.get_prompt(session, prompt.id)
+    assert found is not None
+    assert (found.version, found.template) == (2, "theirs")
+
+
+async def test_default_values_fit_the_variables_also_those_that_were_there(database: Database) -> None:
+    prompt = await add(database, variables={"limit": "integer"})
+
+    with pytest.raises(InvalidInputError, match="default_values: limit is no integer"):
+        await change(database, prompt, default_values={"limit": "ten"})
+    await change(database, prompt, default_values={"limit": 10, "title": "none"})
+    with pytest.raises(InvalidInputError, match="default_values: limit is no string"):
+        await change(database, prompt, variables={"limit": "string"})
+
+    async with database.reading() as session:
+        found = await store.get_prompt(session, prompt.id)
+        assert found is not None
+        assert (await spec_of_prompt(session, found)).variables == {
+            "limit": VariableSpec(VariableType.INTEGER, default=10),
+            "title": VariableSpec(VariableType.STRING, default="none"),
+        }
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"executor_config": {}}, "the command executor needs"),
+        ({"executor_config": {"url": "https://agent.example"}}, "the command executor takes no url"),
+        ({"executor": "http", "executor_config": {"model": "openai:gpt-5"}}, "the http executor takes no model"),
+        ({"executor": "llm", **RUN}, "the llm executor takes no command"),
+    ],
+)
+async def test_an_executor_is_given_what_it_takes(database: Database, given: dict[str, Any], problem: str) -> None:
+    prompt = await add(database, **RUN)
+
+    with pytest.raises(InvalidInputError, match=f"executor_config: {problem}"):
+        await add(database, slug="other", **given)
+    with pytest.raises(InvalidInputError, match=f"executor_config: {problem}"):
+        await change(database, prompt, **given)
+
+
+async def test_another_executor_needs_another_configuration(database: Database) -> None:
+    prompt = await add(database, **RUN)
+
+    with pytest.raises(InvalidInputError, match="executor_config: the llm executor takes no command"):
+        await change(database, prompt, executor="llm")
+    assert (await change(database, prompt, executor="llm", executor_config=None)).executor is Executor.LLM
+
+
 async def test_what_is_not_there_is_neither_changed_nor_removed(database: Database) -> None:
     async with database.transaction() as session:
         assert await update_prompt(session, NOBODY, checked(PromptUpdate, {"name": "x"})) is None
@@ -241,7 +404,7 @@ async def test_conditions_make_the_next_version_when_they_come_change_and_go(dat
         assert await delete_prompt_condition(session, condition.id)
     versions.append(await version(database, prompt))
 
-    assert versions == [2, 3, 3, 4, 5]
+    assert versions == [2, 3, 3, 4, 4], "the last was not active, and so no part of a version any more"
     assert stored is not None
     assert (stored.name, stored.condition_name, stored.is_active) == ("event.type", "event.type", False)
     assert stored.expected_value[0] is True
@@ -251,8 +414,11 @@ async def test_a_stored_condition_decides_as_it_was_meant(database: Database) ->
     prompt = await add(database)
     condition = await add_condition(database, prompt, operator="regex_match", expected_value="^pu(sh|ll)$")
 
-    assert judge(condition, {"event": {"type": "push"}}).holds
-    assert not judge(condition, {"event": {"type": "pushed"}}).holds
+    async with database.reading() as session:
+        (stored,) = (await spec_of_prompt(session, prompt)).conditions
+    assert condition.expected_value == stored.expected
+    assert judge(stored, {"event": {"type": "push"}}).holds
+    assert not judge(stored, {"event": {"type": "pushed"}}).holds
 
 
 @pytest.mark.parametrize(
@@ -307,6 +473,7 @@ async def test_the_name_of_a_template_is_its_prompts_own(database: Database) -> 
         assert len((await store.page_prompt_templates(session, prompt_id=prompt.id, limit=10)).rows) == 2
     async with database.transaction() as session:
         assert await delete_prompt_template(session, template.id)
+    assert await version(database, prompt) == 5
 
 
 async def test_pages_go_on_where_the_last_ended_though_prompts_are_added(database: Database) -> None:
@@ -366,13 +533,13 @@ PROMPT: list[tuple[dict[str, Any], str]] = [
     ({"system_prompt": "\ud83d"}, "system_prompt"),
     ({"variables": ["a"]}, "variables"),
     ({"default_values": {"a": 2**64}}, "default_values"),
+    ({"default_values": {"a b": 1}}, "default_values"),
     ({"status": "broken"}, "status"),
     ({"task_type": "poem"}, "task_type"),
     ({"task_priority": None}, "task_priority"),
     ({"priority": 2**31}, "priority"),
     ({"priority": 2**70}, "priority"),
     ({"executor": "shell"}, "executor"),
-    ({"executor_config": {}}, "executor_config.command"),
     ({"executor_config": {"command": "x", "shell": True}}, "executor_config.shell"),
     ({"limits": {"wall_seconds": 0}}, "limits.wall_seconds"),
     ({"limits": {"wall_seconds": 86_401}}, "limits.wall_seconds"),

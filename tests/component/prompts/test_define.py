@@ -45,12 +45,12 @@ async def test_defining_the_same_again_changes_nothing(database: Database) -> No
 @pytest.mark.parametrize(
     "changed",
     [
-        replace(SPEC, command="make check"),
+        replace(SPEC, executor_config={"command": "make check"}),
         replace(SPEC, limits={}),
         replace(SPEC, priority=5),
         replace(SPEC, template="Run everything"),
         replace(SPEC, conditions=SPEC.conditions[:2]),
-        replace(SPEC, conditions=[*SPEC.conditions[:2], ConditionSpec("event.action", ConditionOperator.EQUALS, "x")]),
+        replace(SPEC, conditions=(*SPEC.conditions[:2], ConditionSpec("event.action", ConditionOperator.EQUALS, "x"))),
     ],
     ids=["command", "limits", "priority", "template", "fewer conditions", "another condition"],
 )
@@ -60,7 +60,7 @@ async def test_a_prompt_that_differs_is_the_next_version(database: Database, cha
     async with database.reading() as session:
         ((prompt, conditions),) = await store.active(session)
 
-    assert (prompt.executor_config["command"], prompt.priority) == (changed.command, changed.priority)
+    assert (prompt.executor_config, prompt.priority) == (changed.executor_config, changed.priority)
     assert [(condition.field_name, condition.expected_value) for condition in conditions] == [
         (condition.field, condition.expected) for condition in changed.conditions
     ]
@@ -69,7 +69,7 @@ async def test_a_prompt_that_differs_is_the_next_version(database: Database, cha
 @pytest.mark.parametrize("expected", [None, False, 0, "", [], 1.5])
 async def test_a_condition_may_expect_any_value(database: Database, expected: object) -> None:
     condition = ConditionSpec("event.action", ConditionOperator.EQUALS, expected)
-    await _define(database, replace(SPEC, conditions=[condition]))
+    await _define(database, replace(SPEC, conditions=(condition,)))
     async with database.reading() as session:
         ((_, (stored,)),) = await store.active(session)
 
@@ -78,7 +78,8 @@ async def test_a_condition_may_expect_any_value(database: Database, expected: ob
 
 
 async def test_conditions_stay_in_the_order_in_which_they_were_given(database: Database) -> None:
-    given = [ConditionSpec(f"event.field{number}", ConditionOperator.EQUALS, number) for number in range(12)]
+    given = tuple(ConditionSpec(f"event.field{number}", ConditionOperator.EQUALS, number) for number in range(12))
+    await _define(database, replace(SPEC, conditions=given[::-1]))
     await _define(database, replace(SPEC, conditions=given))
     async with database.reading() as session:
         ((_, conditions),) = await store.active(session)

@@ -106,9 +106,7 @@ async def test_what_the_change_to_a_commit_means(client: httpx.AsyncClient, chan
 
 
 @on_sqlite
-async def test_what_is_not_known_is_a_conflict_with_a_hint(
-    client: httpx.AsyncClient, change: Change, settings: Settings
-) -> None:
+async def test_what_is_not_known_is_a_conflict_with_a_hint(client: httpx.AsyncClient, change: Change) -> None:
     unknown = await client.get(f"/api/codebases/{change.head_id}/impact", params={"base": "c" * 40})
     assert unknown.status_code == 409
     assert "contexten analyse" in unknown.text
@@ -116,9 +114,22 @@ async def test_what_is_not_known_is_a_conflict_with_a_hint(
     created = (await client.post("/api/codebases", json=given)).json()["id"]
     for path in ("facts", "symbols?search=a", f"impact?base={change.base}"):
         assert (await client.get(f"/api/codebases/{created}/{path}")).status_code == 409, path
+
+
+@on_sqlite
+async def test_a_mirror_that_is_gone_is_fetched_again(
+    client: httpx.AsyncClient, change: Change, settings: Settings, tmp_path: Path
+) -> None:
+    questions = [f"/api/codebases/{change.head_id}/{path}" for path in ("facts", f"impact?base={change.base}")]
     remove_tree(settings.mirrors)
-    for path in ("facts", f"impact?base={change.base}"):
-        assert (await client.get(f"/api/codebases/{change.head_id}/{path}")).status_code == 409, path
+    assert [(await client.get(question)).status_code for question in questions] == [200, 200]
+
+    remove_tree(settings.mirrors)
+    remove_tree(tmp_path / "shop")
+    for question in questions:
+        answer = await client.get(question)
+        assert answer.status_code == 409, question
+        assert "not to be had any more" in answer.text
 
 
 @on_sqlite

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -255,20 +254,20 @@ async def test_a_task_that_was_cancelled_while_no_worker_had_it_is_not_executed_
     assert [execution.status for execution in history.executions] == [TaskStatus.CANCELLED, TaskStatus.FAILED]
 
 
-async def test_no_more_commands_run_at_once_than_allowed(bench: "Bench", tmp_path: Path) -> None:
+async def test_no_more_commands_run_at_once_than_allowed(bench: "Bench") -> None:
     seats = bench.worker.runtime.commands
     for _ in range(bench.worker.runtime.settings.max_concurrent_commands):
         await seats.acquire()
-    bench.use(["touch", str(tmp_path / "begun")])
+    bench.use_shell("echo begun")
     running = asyncio.create_task(bench.execute())
     async with asyncio.timeout(30):
         while not any(bench.checkouts.glob("*/code/README.md")):  # noqa: ASYNC110 - git writes it
             await asyncio.sleep(0.02)
-    assert not (tmp_path / "begun").exists()
+    assert bench.heard == []
 
     seats.release()
     assert (await running).succeeded
-    assert (tmp_path / "begun").exists()
+    assert "".join(bench.heard) == "begun\n"
 
 
 async def told(bench: "Bench") -> Sequence[EventModel]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contexten_core.codebase.commit import CommitFacts
 from contexten_core.codebase.context import Context, PieceKind, choose_context, estimate_tokens
-from contexten_core.codebase.diff import ChangeKind, FileChange
+from contexten_core.codebase.diff import ChangeKind, Diff, FileChange
 from contexten_core.codebase.impact import Impact, Past, assess
 from contexten_core.codebase.owners import CodeOwners
 from contexten_core.codebase.pool import Item, analyse_here
@@ -37,7 +37,7 @@ def facts_of(files: Mapping[str, str]) -> CommitFacts:
 
 FACTS = facts_of(FILES)
 CHANGE = FileChange("shop/tax.py", "shop/tax.py", ChangeKind.MODIFIED, ((6, 6),), ((6, 6),), 1, 1)
-IMPACT = assess(base=FACTS, head=FACTS, changes=[CHANGE], owners=CodeOwners(), past=Past(), is_test=is_test)
+IMPACT = assess(base=FACTS, head=FACTS, changes=Diff((CHANGE,)), owners=CodeOwners(), past=Past(), is_test=is_test)
 
 
 def read(paths: Collection[str]) -> Mapping[str, bytes]:

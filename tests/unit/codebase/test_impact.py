@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from contexten_core.codebase.commit import CommitFacts
-from contexten_core.codebase.diff import ChangeKind, FileChange
+from contexten_core.codebase.diff import ChangeKind, Diff, FileChange
 from contexten_core.codebase.history import LoggedCommit
 from contexten_core.codebase.impact import Impact, Past, SymbolChange, assess
 from contexten_core.codebase.owners import CodeOwners
@@ -41,11 +41,12 @@ def impact_of(
     after: Mapping[str, str] = SHOP,
     owners: str = "",
     past: Past | None = None,
+    left_out: int = 0,
 ) -> Impact:
     return assess(
         base=facts_of(before, BASE),
         head=facts_of(after, HEAD),
-        changes=changes,
+        changes=Diff(tuple(changes), left_out),
         owners=CodeOwners(owners),
         past=past or Past(),
         is_test=is_test,
@@ -65,6 +66,11 @@ def test_callers_are_followed_with_their_depth() -> None:
 def test_each_place_says_through_what_it_is_reached() -> None:
     through = {one.name: one.through for one in impact_of([CHANGED_RATE]).reached if one.name}
     assert through["bill"] == "shop/order.py:total"
+
+
+def test_files_that_are_too_many_are_said_to_be_left_out() -> None:
+    (note,) = impact_of([CHANGED_RATE], left_out=1_200).left_out
+    assert note == "1,200 changed files after the first 1, with all that depends on them"
 
 
 def test_tests_that_reach_it_are_told_apart() -> None:

@@ -10,4 +10,4 @@ from contexten_core.codebase.parse import _nodes
 def test_looking_stops_in_time() -> None:
     tree = Parser(load("python").language).parse(b"x = 1\n")
     with pytest.raises(TimeoutError):
-        list(_nodes(tree=tree, loaded=load("python"), deadline=0.0))
+        list(_nodes(tree=tree, loaded=load("python"), query=load("python").query, deadline=0.0))

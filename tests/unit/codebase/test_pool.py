@@ -12,7 +12,7 @@ import pytest
 
 from contexten_core.codebase.facts import FileFacts
 from contexten_core.codebase.pool import AnalysisPool, Item, analyse_here
-from contexten_core.codebase.record import CRASHED, read_record
+from contexten_core.codebase.record import CRASHED, Form, read_record
 
 
 def items(count: int) -> list[Item]:
@@ -34,6 +34,12 @@ def test_workers_find_what_this_process_finds() -> None:
     with AnalysisPool(workers=2) as pool:
         found = dict(pool.analyse(items(100)))
     assert found == dict(analyse_here(items(100)))
+
+
+def test_workers_may_be_copies_of_this_process() -> None:
+    with AnalysisPool(workers=2, form=Form.BRIEF, may_copy=True) as pool:
+        found = dict(pool.analyse(items(100)))
+    assert found == dict(analyse_here(items(100), Form.BRIEF))
 
 
 def test_nothing_to_do_is_done() -> None:

@@ -289,6 +289,95 @@ def test_what_we_did_ourselves(event_type: str, payload: dict[str, Any], *, own:
     assert not normalise_github(event_type, payload).own
 
 
+@needs_payloads
+@pytest.mark.parametrize(
+    ("event_type", "name", "base_commit"),
+    [
+        ("pull_request", "opened.payload.json", "f95f852bd8fca8fcc58a9a2d6c842781e32a215e"),
+        ("pull_request_review", "submitted.with-organization.payload.json", "f95f852bd8fca8fcc58a9a2d6c842781e32a215e"),
+        ("merge_group", "checks_requested.payload.json", "380387fbc80638b734a49e1be1c4dfec1c01b33c"),
+        ("push", "1.payload.json", "6113728f27ae82c7b1a177c8d03f9e96e0adf246"),
+        ("push", "with-new-branch.payload.json", None),
+        ("issues", "labeled.payload.json", None),
+    ],
+)
+def test_the_commit_that_it_is_compared_with(event_type: str, name: str, base_commit: str | None) -> None:
+    assert _read(event_type, name).base_commit == base_commit
+
+
+def test_a_pull_request_that_got_commits_is_compared_with_its_base_and_not_with_its_former_head() -> None:
+    payload = {"action": "synchronize", "before": "b" * 40, "pull_request": {"base": {"sha": "c" * 40}}}
+
+    assert normalise_github("pull_request", payload).base_commit == "c" * 40
+
+
+@needs_payloads
+@pytest.mark.parametrize(
+    ("event_type", "name"),
+    [
+        ("pull_request", "labeled.with-organization.payload.json"),
+        ("issues", "labeled.payload.json"),
+        ("issue_comment", "created.payload.json"),
+    ],
+)
+def test_the_labels_of_a_pull_request_or_an_issue(event_type: str, name: str) -> None:
+    assert _read(event_type, name).labels == ("bug",)
+
+
+def test_labels_are_lines_each_once_and_not_too_many() -> None:
+    labels = [
+        {"name": "ci\n"},
+        {"name": "ci"},
+        {"name": 7},
+        {"name": None},
+        "x",
+        *({"name": f"{n}"} for n in range(99)),
+    ]
+
+    found = normalise_github("issues", {"issue": {"labels": labels}}).labels
+
+    assert found[:3] == ("ci", "7", "0")
+    assert len(found) <= 50
+    assert normalise_github("issues", {"issue": {"labels": "bug"}}).labels == ()
+
+
+@needs_payloads
+@pytest.mark.parametrize(
+    ("event_type", "name", "conclusion"),
+    [
+        ("workflow_run", "completed.payload.json", "success"),
+        ("workflow_run", "requested.with-conclusion.payload.json", "action_required"),
+        ("workflow_job", "completed.failure.with-organization.payload.json", "failure"),
+        ("check_run", "completed.1.payload.json", "failure"),
+        ("check_run", "created.payload.json", None),
+        ("check_suite", "completed.payload.json", "success"),
+        ("deployment_status", "payload.json", "success"),
+        ("status", "with-installation.payload.json", "success"),
+        ("issues", "labeled.payload.json", None),
+    ],
+)
+def test_how_it_ended(event_type: str, name: str, conclusion: str | None) -> None:
+    assert _read(event_type, name).conclusion == conclusion
+
+
+@pytest.mark.parametrize(
+    ("event_type", "action", "merged", "expected"),
+    [
+        ("pull_request", "closed", True, True),
+        ("pull_request", "closed", False, False),
+        ("pull_request", "closed", "true", False),
+        ("pull_request", "labeled", True, False),
+        ("pull_request_review", "closed", True, False),
+    ],
+)
+def test_only_the_end_of_a_merged_pull_request_is_merged(
+    event_type: str, action: str, merged: object, *, expected: bool
+) -> None:
+    payload = {"action": action, "pull_request": {"merged": merged}}
+
+    assert normalise_github(event_type, payload).merged is expected
+
+
 @pytest.mark.parametrize(
     ("sender", "is_bot"),
     [

@@ -29,6 +29,12 @@ def test_an_issue() -> None:
 
 
 @needs_payloads
+def test_the_labels_of_an_issue() -> None:
+    assert _read("korosuke613/updateIssueEstimated.json").labels == ("FUTA",)
+    assert _read("korosuke613/createComment.json").labels == ()
+
+
+@needs_payloads
 def test_a_comment_has_the_subject_of_its_issue() -> None:
     event = _read("korosuke613/createComment.json")
 

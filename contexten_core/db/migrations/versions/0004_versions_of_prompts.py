@@ -172,6 +172,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('prompt_exposures', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_prompt_exposures_created_at'), ['created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_prompt_exposures_experiment_id_subject'), ['experiment_id', 'subject'], unique=False)
         batch_op.create_index(batch_op.f('ix_prompt_exposures_experiment_id_version'), ['experiment_id', 'version'], unique=False)
         batch_op.create_index(batch_op.f('ix_prompt_exposures_prompt_id_created_at'), ['prompt_id', 'created_at'], unique=False)
 
@@ -243,8 +244,8 @@ _JSON = frozenset({'metadata', 'tags', 'variables', 'default_values', 'executor_
 
 def _content(connection: sa.Connection, row: Any, conditions: sa.Table, templates: sa.Table) -> dict[str, Any]:
     asked = sa.select(conditions).where(conditions.c.prompt_id == row['id'], conditions.c.is_active)
-    asked = asked.order_by(conditions.c.priority.desc(), conditions.c.condition_name)
-    written = sa.select(templates).where(templates.c.prompt_id == row['id']).order_by(templates.c.template_name)
+    asked = asked.order_by(conditions.c.created_at, conditions.c.id)
+    written = sa.select(templates).where(templates.c.prompt_id == row['id']).order_by(templates.c.created_at, templates.c.id)
     defaults = row['default_values'] or {}
     return {
         'name': row['name'],
@@ -275,7 +276,7 @@ def _content(connection: sa.Connection, row: Any, conditions: sa.Table, template
                 'field': condition['field_name'],
                 'operator': condition['operator'],
                 'expected': condition['expected_value'],
-                'name': condition['condition_name'],
+                'name': None if condition['condition_name'] == condition['field_name'] else condition['condition_name'],
                 'logical_operator': condition['logical_operator'],
                 'group': condition['group_id'],
                 'priority': condition['priority'],
@@ -307,6 +308,7 @@ def downgrade() -> None:
     with op.batch_alter_table('prompt_exposures', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_prompt_exposures_prompt_id_created_at'))
         batch_op.drop_index(batch_op.f('ix_prompt_exposures_experiment_id_version'))
+        batch_op.drop_index(batch_op.f('ix_prompt_exposures_experiment_id_subject'))
         batch_op.drop_index(batch_op.f('ix_prompt_exposures_created_at'))
 
     op.drop_table('prompt_exposures')

@@ -1,0 +1,13 @@
+"""Which addresses our token is for."""
+
+from urllib.parse import urlsplit
+
+from contexten_core.settings import Settings
+
+_TOKEN_HOST = "github.com"  # noqa: S105 - the host that the token is for
+
+
+def token_for(settings: Settings, clone_url: str) -> str | None:
+    """Return our token for an address of GitHub itself; it goes nowhere else."""
+    token = settings.github_token
+    return token.get_secret_value() if token and urlsplit(clone_url).hostname == _TOKEN_HOST else None
