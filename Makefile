@@ -47,6 +47,8 @@ bench: install-dev ## Measure, side by side in one run, and write bench/results/
 	$(VENV)/bin/python -m bench.performance
 	$(VENV)/bin/python -m bench.ingress
 	$(VENV)/bin/python -m bench.codebase
+	$(VENV)/bin/python -m bench.prompts
+	$(VENV)/bin/python -m bench.prompt_lint
 
 reference: install-dev ## Write docs/reference/openapi.json anew
 	$(VENV)/bin/python -m contexten.server.openapi > docs/reference/openapi.json

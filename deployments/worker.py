@@ -54,7 +54,7 @@ async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], o
         loops = [
             asyncio.create_task(dispatch(runtime, engine), name="dispatcher"),
             asyncio.create_task(engine.poll_scheduled(seconds=settings.prefect_poll_seconds), name="scheduled-runs"),
-            asyncio.create_task(_deliver(runtime, posters_of(settings)), name="outbox"),
+            asyncio.create_task(_deliver(runtime, posters_of(settings, runtime.database)), name="outbox"),
             asyncio.create_task(_prune(runtime), name="retention"),
         ]
         dispatching, polling, delivering, pruning = loops

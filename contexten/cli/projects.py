@@ -26,6 +26,10 @@ def add(
     ] = None,
     default_branch: Annotated[str, typer.Option(help="The branch that pull requests go to.")] = "main",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that the command may take.")] = 900,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="A host that the command may reach, such as pypi.org or *.pythonhosted.org; none otherwise."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a repository and the prompt that runs its own checks."""
@@ -42,7 +46,7 @@ def add(
                     project_slug=project.slug,
                     project_name=project.name,
                     command=command,
-                    limits={"wall_seconds": timeout},
+                    limits={"wall_seconds": timeout, **({"network": network} if network else {})},
                 ),
                 author=account(),
                 message=f"Added {found.full_name}",

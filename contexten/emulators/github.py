@@ -17,7 +17,11 @@ from contexten.emulators import (
     github_checks,
     github_comments,
     github_control,
+    github_git_data,
     github_hook_routes,
+    github_labels,
+    github_permissions,
+    github_pulls,
     github_statuses,
 )
 from contexten.emulators.github_apps import AppTokens, authorise_app, authorise_request
@@ -98,10 +102,15 @@ def create_github_emulator(
         (REPOSITORY, github_statuses.router),
         (REPOSITORY, github_checks.router),
         (REPOSITORY, github_comments.router),
+        (REPOSITORY, github_labels.router),
+        (REPOSITORY, github_git_data.router),
+        (REPOSITORY, github_pulls.router),
+        (REPOSITORY, github_permissions.router),
     ):
         app.include_router(router, prefix=prefix, dependencies=[Depends(authorise_request)])
     app.include_router(control.router)
     app.include_router(github_control.router)
+    app.include_router(github_permissions.control_router)
     app.add_api_route("/meta", _meta, methods=["GET"])
     app.add_api_route("/rate_limit", _rate_limit, methods=["GET"])
     app.add_api_route("/", _describe, methods=["GET"])

@@ -18,7 +18,14 @@ CLOCK_DRIFT_SECONDS = 60
 TOKEN_LIFE = timedelta(hours=1)
 MAX_TOKENS = 1000
 SINCE = "2025-01-06T09:00:00Z"
-PERMISSIONS = {"checks": "write", "issues": "write", "metadata": "read", "pull_requests": "write", "statuses": "write"}
+PERMISSIONS = {
+    "checks": "write",
+    "contents": "write",
+    "issues": "write",
+    "metadata": "read",
+    "pull_requests": "write",
+    "statuses": "write",
+}
 
 router = APIRouter()
 app_router = APIRouter()

@@ -118,6 +118,7 @@ async def create_review(owner: str, repo: str, number: str, request: Request, re
         raise GitHubProblem(422, "Unprocessable Entity", errors=[{"message": "Variable $event was invalid"}])
     if event in {"COMMENT", "REQUEST_CHANGES"} and not body and not given.get("comments"):
         raise GitHubProblem(422, "Unprocessable Entity", errors=[{"message": "Body cannot be blank"}])
+    lines = _read_lines(given.get("comments"))
     review_id = recorder.next_id()
     url, html_url = _url(request, owner, repo, f"pulls/{pull}"), f"{HTML_URL}/{owner}/{repo}/pull/{pull}"
     html_url = f"{html_url}#pullrequestreview-{review_id}"
@@ -135,7 +136,39 @@ async def create_review(owner: str, repo: str, number: str, request: Request, re
     }
     if event is not None:
         review["submitted_at"] = _now()
+    for line in lines:
+        comment_id = recorder.next_id()
+        about = {"id": comment_id, "pull_request_review_id": review_id, "pull_request_url": url, "user": review["user"]}
+        address = _url(request, owner, repo, f"pulls/comments/{comment_id}")
+        recorder.line_comments.put(comment_id, {**line, **about, "url": address, "created_at": _now()})
     return recorder.reviews.put(review_id, review)
+
+
+@router.get("/pulls/{number}/comments")
+async def list_line_comments(
+    owner: str, repo: str, number: str, request: Request, response: Response, recorder: RecorderOf
+) -> list[Json]:
+    """List the comments on lines of a pull request, oldest first."""
+    pull = _url(request, owner, repo, f"pulls/{read_number_of(number)}")
+    return page_of([line for line in recorder.line_comments if line["pull_request_url"] == pull], request, response)
+
+
+@router.post("/pulls/comments/{comment_id}/reactions", status_code=201)
+async def react_to_line_comment(
+    owner: str, repo: str, comment_id: str, request: Request, response: Response, recorder: RecorderOf
+) -> Json:
+    """React to a comment on a line; the same reaction again is the one that is there (200)."""
+    comment = _find(recorder.line_comments, comment_id, _url(request, owner, repo, "pulls/comments"))
+    return await _react(comment["url"], request, response, recorder)
+
+
+@router.get("/pulls/comments/{comment_id}/reactions")
+async def list_line_comment_reactions(
+    owner: str, repo: str, comment_id: str, request: Request, response: Response, recorder: RecorderOf
+) -> list[Json]:
+    """List the reactions to a comment on a line, oldest first."""
+    comment = _find(recorder.line_comments, comment_id, _url(request, owner, repo, "pulls/comments"))
+    return page_of(_reactions(comment["url"], recorder), request, response)
 
 
 @router.get("/pulls/{number}/reviews")
@@ -175,6 +208,20 @@ def _reactions(about: str, recorder: GitHubRecorder) -> list[Json]:
         for reaction in recorder.reactions
         if reaction["about"] == about
     ]
+
+
+def _read_lines(given: Any) -> list[Json]:
+    lines = [] if given is None else given
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise GitHubProblem(422, "Invalid request.\n\nFor 'properties/comments', it is not an array of objects.")
+    for line in lines:
+        number = line.get("line", line.get("position"))
+        if not isinstance(number, int) or number < 1:
+            message = "Pull request review thread line must be part of the diff"
+            raise GitHubProblem(422, "Unprocessable Entity", errors=[{"message": message}])
+        if not isinstance(line.get("path"), str) or not str(line.get("body") or "").strip():
+            raise GitHubProblem(422, "Unprocessable Entity", errors=[{"message": "Path could not be resolved"}])
+    return [{name: line[name] for name in ("path", "line", "side", "body") if name in line} for line in lines]
 
 
 def _comment_body(given: Mapping[str, Any]) -> str:

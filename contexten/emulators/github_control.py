@@ -30,12 +30,16 @@ async def list_statuses(recorder: RecorderOf) -> dict[str, Any]:
 
 @router.get("/made")
 async def list_made(recorder: RecorderOf) -> dict[str, Any]:
-    """List the check runs, comments, reactions and reviews, oldest first."""
+    """List the check runs, comments, pull requests and so on, oldest first."""
     return {
         "check_runs": list(recorder.check_runs),
         "comments": list(recorder.comments),
         "reactions": list(recorder.reactions),
         "reviews": list(recorder.reviews),
+        "line_comments": list(recorder.line_comments),
+        "labels": list(recorder.labels),
+        "pulls": list(recorder.pulls),
+        "refs": list(recorder.refs),
     }
 
 

@@ -1,4 +1,4 @@
-"""What a GitHub emulator holds besides requests: statuses, check runs, comments, reactions and reviews."""
+"""What a GitHub emulator holds besides requests: statuses, check runs, comments, pull requests, git's objects, ..."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -41,6 +41,13 @@ class GitHubRecorder(Recorder):
         self.comments = self.shelf()
         self.reactions = self.shelf()
         self.reviews = self.shelf()
+        self.line_comments = self.shelf()
+        self.labels = self.shelf()
+        self.pulls = self.shelf()
+        self.refs = self.shelf()
+        self.commits = self.shelf()
+        self.trees = self.shelf()
+        self.blobs = self.shelf()
 
     @property
     def statuses(self) -> list[RecordedStatus]:

@@ -13,6 +13,7 @@ Arguments = Mapping[str, Any]
 Field = Callable[[LinearRecorder, Arguments], Any]
 
 LARGEST_TEXT = 100_000
+VERSION = 4
 
 
 class LinearRefusalError(Exception):
@@ -40,25 +41,28 @@ def team(recorder: LinearRecorder, arguments: Arguments) -> Json:
 def issue(recorder: LinearRecorder, arguments: Arguments) -> Json:
     found = _issue(recorder, arguments.get("id"))
     comments = [comment for comment in recorder.comments if comment["issue"]["id"] == found["id"]]
-    return {**found, "comments": connection("Comment", comments)}
+    return {**found, "comments": connection("Comment", comments), "reactions": _reactions(recorder, "issue", found)}
+
+
+def comment(recorder: LinearRecorder, arguments: Arguments) -> Json:
+    found = _find(recorder.comments, arguments.get("id"), "Comment")
+    return {**found, "reactions": _reactions(recorder, "comment", found)}
 
 
 def comment_create(recorder: LinearRecorder, arguments: Arguments) -> Json:
     given = _input(arguments)
     about, body = _issue(recorder, given.get("issueId")), _text(given, "body")
-    comment_id = given.get("id") or str(uuid.uuid4())
-    if recorder.comments.get(str(comment_id)) is not None:
-        raise LinearRefusalError("Entity already exists: Comment")
+    comment_id = _new_id(given, recorder.comments, "Comment")
     parent_id = given.get("parentId")
     moment = now()
     comment: Json = {
         "__typename": "Comment",
-        "id": str(comment_id),
+        "id": comment_id,
         "body": body,
         "createdAt": moment,
         "updatedAt": moment,
         "editedAt": None,
-        "url": f"{about['url']}#comment-{str(comment_id)[:8]}",
+        "url": f"{about['url']}#comment-{comment_id[:8]}",
         "user": recorder.viewer,
         "issue": about,
         "parent": _find(recorder.comments, parent_id, "Comment") if parent_id is not None else None,
@@ -95,7 +99,7 @@ def reaction_create(recorder: LinearRecorder, arguments: Arguments) -> Json:
         raise LinearRefusalError("Argument Validation Error")
     reaction: Json = {
         "__typename": "Reaction",
-        "id": str(uuid.uuid4()),
+        "id": _new_id(given, recorder.reactions, "Reaction"),
         "emoji": _text(given, "emoji"),
         "createdAt": now(),
         "user": recorder.viewer,
@@ -107,7 +111,7 @@ def reaction_create(recorder: LinearRecorder, arguments: Arguments) -> Json:
 
 
 FIELDS: Mapping[str, Mapping[str, Field]] = {
-    "query": {"viewer": viewer, "teams": teams, "team": team, "issue": issue},
+    "query": {"viewer": viewer, "teams": teams, "team": team, "issue": issue, "comment": comment},
     "mutation": {
         "commentCreate": comment_create,
         "commentUpdate": comment_update,
@@ -122,7 +126,7 @@ def _fields(names: str, **objects: str) -> dict[str, str | None]:
 
 
 SCHEMA: Schema = {
-    "Query": _fields("", viewer="User", teams="TeamConnection", team="Team", issue="Issue"),
+    "Query": _fields("", viewer="User", teams="TeamConnection", team="Team", issue="Issue", comment="Comment"),
     "Mutation": _fields(
         "",
         commentCreate="CommentPayload",
@@ -140,8 +144,11 @@ SCHEMA: Schema = {
         creator="User",
         assignee="User",
         comments="CommentConnection",
+        reactions="Reaction",
     ),
-    "Comment": _fields("id body createdAt updatedAt editedAt url", user="User", issue="Issue", parent="Comment"),
+    "Comment": _fields(
+        "id body createdAt updatedAt editedAt url", user="User", issue="Issue", parent="Comment", reactions="Reaction"
+    ),
     "Reaction": _fields("id emoji createdAt", user="User", comment="Comment", issue="Issue"),
     "PageInfo": _fields("hasNextPage hasPreviousPage startCursor endCursor"),
     **{
@@ -160,6 +167,26 @@ def _issue(recorder: LinearRecorder, key: Any) -> Json:
         if key in {found["id"], found["identifier"]}:
             return found
     raise LinearRefusalError("Entity not found: Issue")
+
+
+def _reactions(recorder: LinearRecorder, about: str, found: Json) -> list[Json]:
+    return [reaction for reaction in recorder.reactions if (reaction[about] or {}).get("id") == found["id"]]
+
+
+def _new_id(given: Arguments, shelf: Shelf, kind: str) -> str:
+    """Take an id that the client made, which has to be of version 4, or make one."""
+    wanted = given.get("id")
+    if wanted is None:
+        return str(uuid.uuid4())
+    try:
+        new_id = uuid.UUID(wanted)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LinearRefusalError("Argument Validation Error") from error
+    if new_id.version != VERSION:
+        raise LinearRefusalError("Argument Validation Error")
+    if shelf.get(str(new_id)) is not None:
+        raise LinearRefusalError(f"Entity already exists: {kind}")
+    return str(new_id)
 
 
 def _find(shelf: Shelf, key: Any, kind: str) -> Json:

@@ -11,6 +11,8 @@ from contexten.emulators.slack_recorder import BOT, BOT_USER, SlackRecorder
 
 MAX_TEXT = 40_000
 MAX_BLOCKS = 50
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 999
 CHANNEL = re.compile(r"[CDG][A-Z0-9]{2,20}")
 USER = re.compile(r"[UW][A-Z0-9]{2,20}")
 TS = re.compile(r"[0-9]{10}\.[0-9]{6}")
@@ -79,6 +81,24 @@ def add_reaction(recorder: SlackRecorder, given: Arguments) -> Json:
     return {}
 
 
+def conversation_history(recorder: SlackRecorder, given: Arguments) -> Json:
+    """Give a channel's messages that are no replies, newest first."""
+    channel = _channel(recorder, given)
+    found = [message for message in recorder.messages if message["channel"] == channel]
+    found = [message for message in found if message.get("thread_ts", message["ts"]) == message["ts"]]
+    return _page(sorted(found, key=_moment, reverse=True), given)
+
+
+def conversation_replies(recorder: SlackRecorder, given: Arguments) -> Json:
+    """Give a thread, oldest first; what started it need not have been posted here."""
+    channel, ts = _channel(recorder, given), _ts(given, "thread_not_found")
+    found = [message for message in recorder.messages if message["channel"] == channel]
+    found = [message for message in found if ts in {message["ts"], message.get("thread_ts")}]
+    if not found:
+        raise SlackRefusalError("thread_not_found")
+    return _page(sorted(found, key=_moment), given)
+
+
 def conversation_info(recorder: SlackRecorder, given: Arguments) -> Json:
     channel = _channel(recorder, given)
     return {
@@ -119,9 +139,36 @@ METHODS: Mapping[str, Callable[[SlackRecorder, Arguments], Json]] = {
     "chat.postMessage": post_message,
     "chat.update": update_message,
     "reactions.add": add_reaction,
+    "conversations.history": conversation_history,
     "conversations.info": conversation_info,
+    "conversations.replies": conversation_replies,
     "users.info": user_info,
 }
+
+
+def _page(messages: list[Json], given: Arguments) -> Json:
+    """Give the messages from the one that the cursor names."""
+    limit, cursor = str(given.get("limit", DEFAULT_LIMIT)), given.get("cursor") or ""
+    if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit[:6]) <= MAX_LIMIT:
+        raise SlackRefusalError("invalid_limit")
+    stamps = [f"next_ts:{message['ts']}" for message in messages]
+    if cursor and cursor not in stamps:
+        raise SlackRefusalError("invalid_cursor")
+    first = stamps.index(cursor) if cursor else 0
+    after = first + int(limit)
+    with_metadata = str(given.get("include_all_metadata", "")).lower() in {"1", "true"}
+    return {
+        "messages": [
+            {name: value for name, value in _shown(message).items() if with_metadata or name != "metadata"}
+            for message in messages[first:after]
+        ],
+        "has_more": after < len(messages),
+        "response_metadata": {"next_cursor": stamps[after] if after < len(messages) else ""},
+    }
+
+
+def _moment(message: Json) -> str:
+    return str(message["ts"])
 
 
 def _channel(recorder: SlackRecorder, given: Arguments) -> str:

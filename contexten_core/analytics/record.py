@@ -1,6 +1,7 @@
 """Step 6: what the task took and how it ended, and the report that people are to see."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from contexten_core.analytics import store
 from contexten_core.analytics.models import AnalyticsEventType
@@ -8,6 +9,7 @@ from contexten_core.db import utc_now
 from contexten_core.events.models import Conclusion
 from contexten_core.events.steps import StepRecord
 from contexten_core.integrations import reports
+from contexten_core.outputs import release
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.select import Choice
 from contexten_core.prompts.usage import count_outcome
@@ -17,14 +19,16 @@ from contexten_core.tasks.outcome import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the sixth step wrote: whether the report is new, and what it says."""
+    """What the sixth step wrote: whether the report is new, what it says, and what came of what was proposed."""
 
     reported: bool
     description: str
+    outputs: dict[str, Any] | None = None
 
 
 async def record_outcome(record: StepRecord, target: Target, choice: Choice, outcome: Outcome) -> Recorded:
     """Store the outcome's figures, add it to the prompt's own, and report it."""
+    released = await release.judge(record, target, choice, outcome)
     async with record.runtime.database.transaction() as session:
         run = record.run
         await store.add(
@@ -67,4 +71,6 @@ async def record_outcome(record: StepRecord, target: Target, choice: Choice, out
             now=utc_now(),
         )
         is_new, description = await reports.conclude(session, record, target, outcome, prompt=choice.slug)
-        return await record.complete(session, Recorded(is_new, description))
+        await release.enqueue(session, released)
+        outputs = None if released is release.NOTHING else released.as_dict()
+        return await record.complete(session, Recorded(is_new, description, outputs))

@@ -17,6 +17,7 @@ _MOST_STEPS = 20
 _NAMED_BY_LAST_CHILD = frozenset(
     {"reference_declarator", "parenthesized_declarator", "attributed_declarator", "ms_based_modifier"}
 )
+_NO_NAMES = frozenset({"if", "else", "for", "while", "do", "switch", "case", "return", "sizeof"})
 _PARAMETER_FIELDS = ("name", "pattern", "declarator", "left")
 _IDENTIFIERS = re.compile(r"identifier|variable_name|self|this|word")
 _NO_PARAMETERS = frozenset({"comment", "line_comment", "block_comment", "attribute_item", "decorator", "ERROR"})
@@ -80,7 +81,9 @@ def _declared(node: Node, text: bytes) -> tuple[str, str, Node | None]:
         if inner is None:
             break
         named = inner
-    return text_of(text, named.start_byte, named.end_byte), ".".join(filter(None, owners)), named
+    name = text_of(text, named.start_byte, named.end_byte)
+    # Where macros hide the braces, the grammar takes `else if (a) {` for a function that returns an `else`.
+    return "" if name in _NO_NAMES else name, ".".join(filter(None, owners)), named
 
 
 def parameters_node(node: Node, *, row: Definition, body: Node | None) -> Node | None:

@@ -10,11 +10,40 @@ _HEAD_LINES = 40
 _TEST_FOLDERS = frozenset(
     {"test", "tests", "testing", "__tests__", "spec", "specs", "e2e", "integration_tests", "unittests", "androidtest"}
 )
-_TEST_NAME = re.compile(
-    r"(?:test_.+|.+_test|tests?|conftest|.+[._-](?:test|spec)s?|.+_spec|test-.+|test_helper|spec_helper)\.\w+"
-    r"|(?:Test[A-Z]\w*|\w*[a-z0-9_](?:Tests?|TestCase|IT|Spec))\.(?:java|kt|cs|php|scala|groovy|swift|cpp|cc)"
-    r"|.+\.(?:bats|feature)",
+_TEST_PROJECT = re.compile(r"(?:^|/)[^/]+\.(?:unit|integration|functional|acceptance)?tests?(?:/|$)")
+_TEST_NAMES = {
+    # pytest's own two forms; unittest and Django look for test.py and tests.py as well.
+    "py": r"test_.+|.+_test|tests?|conftest",
+    "go": r".+_test",
+    # Jest and Vitest; Node's runner and Deno; Jasmine and Angular; Cypress.
+    "[cm]?[jt]sx?": r"(?:.+[._-])?(?:test|spec)|test-.+|.+\.cy",
+    "rb": r".+_(?:spec|test)|test_.+|(?:spec|test|rails)_helper",
+    # Surefire and Failsafe.
+    "java|kt|groovy|scala": r"Test[A-Z0-9]\w*|\w+(?:Tests?|TestCase)|IT[A-Z][a-z]\w*|\w*[a-z0-9_]IT(?:Case)?",
+    # Kotest, Spock and ScalaTest.
+    "kts?|groovy|scala": r"\w+(?:Spec|Suite)",
+    "cs|fs|vb|swift": r"\w+Tests?",
+    "php": r"\w+(?:Test|Cest)",
+    # Nothing collects these by name: this is how projects commonly name what they give to CTest and to cargo.
+    "c|cc|cpp|cxx|m|mm": r"test_.+|.+_(?:unit)?tests?|\w*[a-z0-9]Tests?",
+    "rs": r"tests?|.+_tests?",
+    "sh|bash": r"test[_-].+|.+[_-]test",
+    "dart|exs|clj[cs]?": r".+_test",
+    "lua": r".+_spec",
+    "[rR]": r"test[-_].+",
+    "erl": r".+_(?:SUITE|tests)",
+    "hs": r"\w+Spec",
+    "jl": r"runtests",
+    "bats|feature|phpt|t": r".+",
+}
+"""How test files are called before their ending, by that ending."""
+
+_KINDS_OF_TESTS = frozenset(
+    f"{kind}_test.py"
+    for kind in ("integration", "acceptance", "functional", "performance", "load", "smoke", "stress", "self")
 )
+"""Beside the code of a package `orders_test.py` tests `orders.py`, but one of these is a program that tests."""
+
 _VENDORED_FOLDERS = frozenset(
     {
         "vendor",
@@ -55,10 +84,14 @@ _GENERATED = re.compile(
 _COMMENT = re.compile(rb"\s*(?:#|//|/?\*|--|<!--|;|%|\"|'|\(\*|\{-)")
 
 
-def is_test(path: str, facts: FileFacts | None = None) -> bool:  # noqa: ARG001 - a role has the same form as the others
-    """Tell whether a file belongs to the tests, by the conventions of its language for folders and names."""
+def is_test(path: str) -> bool:
+    """Tell whether a file belongs to the tests: by its folder, or by the names that its language's runners collect."""
     folder, _, name = path.rpartition("/")
-    return _is_below(folder, _TEST_FOLDERS) or _TEST_NAME.fullmatch(name) is not None
+    if _is_below(folder, _TEST_FOLDERS) or _is_test_project(folder):
+        return True
+    stem, _, ending = name.rpartition(".")
+    stems = _test_stems(ending)
+    return stems is not None and stems.fullmatch(stem) is not None and not (folder and name in _KINDS_OF_TESTS)
 
 
 def is_vendored(path: str) -> bool:
@@ -70,6 +103,17 @@ def is_vendored(path: str) -> bool:
 @lru_cache(maxsize=1 << 12)
 def _is_below(folder: str, names: frozenset[str]) -> bool:
     return not names.isdisjoint(folder.lower().split("/"))
+
+
+@lru_cache(maxsize=1 << 10)
+def _test_stems(ending: str) -> re.Pattern[str] | None:
+    found = [stems for endings, stems in _TEST_NAMES.items() if re.fullmatch(endings, ending)]
+    return re.compile("|".join(found)) if found else None
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_test_project(folder: str) -> bool:
+    return _TEST_PROJECT.search(folder.lower()) is not None
 
 
 def is_generated(path: str, facts: FileFacts | None = None) -> bool:

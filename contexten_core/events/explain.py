@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contexten_core.events import explain_store, redelivery_store, store
 from contexten_core.events.explain_store import Arrival
 from contexten_core.events.history import EventHistory, event_history, outcome_of
+from contexten_core.events.ignored import is_ignored
 from contexten_core.events.models import (
     EffectStatus,
     EventHandlerModel,
@@ -327,7 +328,7 @@ def _of_step(name: str, history: EventHistory, step: Step) -> Gate:
     match row.status:
         case HandlerStatus.COMPLETED:
             result = row.output_data or {}
-            if set(result) == {"reason"}:
+            if is_ignored(result):
                 return Gate(name, Verdict.STOPPED, str(result["reason"]), evidence)
             return Gate(name, Verdict.PASSED, summarise_step(row.handler_name, result), evidence)
         case HandlerStatus.FAILED:

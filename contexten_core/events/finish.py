@@ -8,24 +8,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import utc_now
 from contexten_core.errors import ContextenError, LeaseLostError, is_transient
-from contexten_core.events import outbox_store, run_store, store
+from contexten_core.events import run_store, store
 from contexten_core.events.claim import RunRef
-from contexten_core.events.models import Conclusion, EffectStatus, EventModel, EventStatus, RunModel, RunStatus
+from contexten_core.events.ignored import Ignored
+from contexten_core.events.models import Conclusion, EventModel, EventStatus, RunModel, RunStatus
+from contexten_core.integrations import reports
 from contexten_core.runtime import Runtime
-from contexten_core.security.text import one_line, shorten
+from contexten_core.security.text import shorten
 from contexten_core.tasks import store as task_store
 from contexten_core.tasks.change import change_status
 from contexten_core.tasks.models import TaskStatus
 
+__all__ = ["Ignored", "LifecycleResult", "complete_run", "fail_run", "hand_back", "ignore_run"]
+
 _FIRST_DELAY = timedelta(seconds=2)
 _LONGEST_DELAY = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """A step's answer that there is nothing to do for this event, and why."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,10 @@ async def complete_run(runtime: Runtime, run: RunRef, conclusion: Conclusion) ->
 
 
 async def ignore_run(runtime: Runtime, run: RunRef, ignored: Ignored) -> LifecycleResult:
-    return await _finish(runtime, run, RunStatus.IGNORED, EventStatus.SKIPPED, reason=ignored.reason)
+    """End a run that does nothing; where somebody expects an answer, they are told why."""
+    return await _finish(
+        runtime, run, RunStatus.IGNORED, EventStatus.SKIPPED, reason=ignored.reason, is_refused=ignored.refused
+    )
 
 
 async def _finish(
@@ -55,6 +55,7 @@ async def _finish(
     *,
     conclusion: Conclusion | None = None,
     reason: str | None = None,
+    is_refused: bool = False,
 ) -> LifecycleResult:
     async with runtime.database.transaction() as session:
         event, model = await _ours(session, run)
@@ -62,6 +63,8 @@ async def _finish(
         event.error_message = event.error_details = None
         model.conclusion = conclusion
         model.reason = event.reason = reason
+        if is_refused:
+            await reports.refused(session, runtime, run.run_id)
     return LifecycleResult(run.run_id, run.event_id, status, conclusion, reason)
 
 
@@ -72,7 +75,8 @@ async def fail_run(runtime: Runtime, run: RunRef, error: BaseException) -> None:
     """
     expected = isinstance(error, ContextenError)
     message = error.message if isinstance(error, ContextenError) else f"{type(error).__name__}: {error}"
-    # What an unexpected error says may hold anything, a password too, and a commit status is public.
+    message = runtime.redactor.redact(message)
+    # What an unexpected error says may hold anything, a password too, and a report is public.
     told = f"Contexten: {message}" if expected else "Contexten could not finish this; its run page says why"
     async with runtime.database.transaction() as session:
         try:
@@ -93,17 +97,7 @@ async def fail_run(runtime: Runtime, run: RunRef, error: BaseException) -> None:
         model.conclusion = Conclusion.ERROR
         model.reason = event.reason = event.error_message
         await _fail_task(session, model)
-        for effect in await outbox_store.of_run(session, run.run_id, kind="github.commit_status"):
-            if effect.content.get("state") == "pending" and effect.status is not EffectStatus.WITHHELD:
-                await outbox_store.enqueue(
-                    session,
-                    kind=effect.kind,
-                    effect_key=f"{run.run_id}:commit_status:final",
-                    stream=effect.stream,
-                    position=1,
-                    run_id=run.run_id,
-                    content={**effect.content, "state": "error", "description": one_line(told, 140)},
-                )
+        await reports.broken(session, runtime, run.run_id, told=told)
 
 
 async def hand_back(runtime: Runtime, run: RunRef) -> None:

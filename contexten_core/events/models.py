@@ -188,6 +188,7 @@ class RunModel(BaseModel):
         Index(None, "flow_run_id"),
         Index(None, "status", "created_at"),
         Index(None, "conclusion", "created_at"),
+        Index(None, "subject", "created_at"),
         Index(None, "created_at"),
         Index(None, "project_id"),
         Index(None, "repository_id"),

@@ -16,6 +16,8 @@ TEXT_LIMIT = 500
 BODY_LIMIT = 20_000
 LINE_LIMIT = 300
 _MOST_LINKS = 20
+_MOST_LABELS = 50
+_LABEL_LIMIT = 100
 _LINK_CANDIDATES = 400
 _LARGEST_INTEGER = 2**53
 _INDEX_DIGITS = 6
@@ -42,6 +44,11 @@ class NormalisedEvent:
         links: every address that the payload gives for people to look at, `url` first, at most 20.
         from_bot: whether a program did it.
         own: whether it was ourselves, so that a reply cannot trigger itself.
+        base_commit: what it is compared with: the newest commit of the branch that a pull request or a group of them
+            is to be merged into, or what a pushed branch was before; a new branch was nothing.
+        labels: those that the pull request or issue has, by name, each once, at most 50.
+        conclusion: how a check, a workflow, a status or a deployment ended or stands, as its sender says it.
+        merged: whether it is the end of a pull request that was merged.
     """
 
     type: str
@@ -65,6 +72,10 @@ class NormalisedEvent:
     from_bot: bool = False
     own: bool = False
     provider: EventProvider = EventProvider.GITHUB
+    base_commit: str | None = None
+    labels: tuple[str, ...] = ()
+    conclusion: str | None = None
+    merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +160,15 @@ def items_at(payload: Any, path: str, *, most: int = 50) -> list[Any]:
     """Return the first items of a list at a path."""
     value = dig(payload, path)
     return value[:most] if isinstance(value, list) else []
+
+
+def labels_at(payload: Any, paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in the first of these lists that has any, each once, at most 50."""
+    for path in paths:
+        names = (line_of(dig(item, "name"), limit=_LABEL_LIMIT) for item in items_at(payload, path, most=_MOST_LABELS))
+        if found := tuple(dict.fromkeys(name for name in names if name)):
+            return found
+    return ()
 
 
 def first_commit(payload: Any, paths: Iterable[str]) -> str | None:

@@ -103,6 +103,7 @@ def normalise_deployment(event_type: str, payload: Mapping[str, Any], *, source:
         place=source,
         links=links_of(url, *(dig(payload, path) for path in _LINKS)),
         from_bot=(actor or "").endswith("[bot]"),
+        conclusion=state,
     )
 
 

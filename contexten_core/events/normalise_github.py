@@ -20,6 +20,7 @@ from contexten_core.events.normalise import (
     first_text,
     integer_at,
     items_at,
+    labels_at,
     line_of,
     link_of,
     links_of,
@@ -29,10 +30,13 @@ from contexten_core.events.normalise import (
 from contexten_core.events.normalise_github_tables import (
     ACTORS,
     BASE_BRANCHES,
+    BASE_COMMITS,
     BRANCHES,
     COMMITS,
+    CONCLUSIONS,
     ELSEWHERE,
     HEAD_REPOSITORIES,
+    LABELS,
     LINK_KEYS,
     LINK_LISTS,
     LINKS,
@@ -90,6 +94,10 @@ def normalise_github(event_type: str, payload: Mapping[str, Any], own: Own = NOB
         links=links_of(url, *_link_candidates(payload)),
         from_bot=dig(payload, "sender.type") == "Bot" or (actor or "").endswith("[bot]"),
         own=(actor or "").lower() in own.github or _by_app(payload, action, own.github_apps),
+        base_commit=_base_commit(event_type, payload),
+        labels=labels_at(payload, LABELS),
+        conclusion=first_line(payload, CONCLUSIONS.get(event_type, ())),
+        merged=(event_type, action) == ("pull_request", "closed") and dig(payload, "pull_request.merged") is True,
     )
 
 
@@ -144,6 +152,11 @@ def _only_branch(payload: Mapping[str, Any]) -> str | None:
 
 def _base(payload: Mapping[str, Any]) -> str | None:
     return first_text(payload, BASE_BRANCHES) or branch_of(text_at(payload, "merge_group.base_ref"))
+
+
+def _base_commit(event_type: str, payload: Mapping[str, Any]) -> str | None:
+    # A pull request that got more commits has a `before` too: its own head, not what it is to be merged into.
+    return first_commit(payload, ("before",) if event_type == "push" else BASE_COMMITS)
 
 
 def _only_pull_request(payload: Mapping[str, Any]) -> Any:

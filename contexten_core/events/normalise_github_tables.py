@@ -46,6 +46,16 @@ BRANCHES = (
 )
 TAGS = ("release.tag_name",)
 BASE_BRANCHES = ("pull_request.base.ref",)
+BASE_COMMITS = ("pull_request.base.sha", "merge_group.base_sha")
+LABELS = ("pull_request.labels", "issue.labels", "discussion.labels")
+CONCLUSIONS = {
+    "check_run": ("check_run.conclusion",),
+    "check_suite": ("check_suite.conclusion",),
+    "deployment_status": ("deployment_status.state",),
+    "status": ("state",),
+    "workflow_job": ("workflow_job.conclusion",),
+    "workflow_run": ("workflow_run.conclusion",),
+}
 PULL_REQUEST_LISTS = (
     "check_run.pull_requests",
     "check_suite.pull_requests",

@@ -21,6 +21,7 @@ from contexten_core.events.normalise import (
     first_text,
     integer_at,
     items_at,
+    labels_at,
     links_of,
     text_at,
 )
@@ -89,6 +90,7 @@ _LINKS = (
     "agentSession.issue.url",
 )
 _LINK_LISTS = (("data.attachments", "url"), ("data.links", "url"), ("data.externalLinks", "url"))
+_LABELS = ("data.labels", "data.issue.labels", "notification.issue.labels", "agentSession.issue.labels")
 _IDS = (
     "data.issueId",
     "data.issue.id",
@@ -172,6 +174,7 @@ def normalise_linear(event_type: str, payload: Mapping[str, Any], own: Own = NOB
         links=links_of(url, *(dig(payload, path) for path in _LINKS), *listed),
         from_bot=_is_bot(payload, action),
         own=_is_own(payload, action, own),
+        labels=labels_at(payload, _LABELS),
     )
 
 

@@ -147,8 +147,9 @@ async def _note_failure(record: StepRecord, error: Exception) -> None:
             return
         row.status = HandlerStatus.FAILED
         row.completed_at = utc_now()
-        row.error_message = shorten(message, 2_000)
-        row.error_stack_trace = "".join(traceback.format_exception(error))[-_TRACE_LIMIT:]
+        redact = record.runtime.redactor.redact
+        row.error_message = shorten(redact(message), 2_000)
+        row.error_stack_trace = redact("".join(traceback.format_exception(error)))[-_TRACE_LIMIT:]
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from contexten_core.events.ignored import is_ignored
 from contexten_core.events.steps import Step
 
 
@@ -10,7 +11,7 @@ def summarise_step(step: str, result: Mapping[str, Any]) -> str:
     """Return one line about a step's stored result; empty for a step that has none, or that nobody knows."""
     if not result:
         return ""
-    if set(result) == {"reason"}:
+    if is_ignored(result):
         return f"ignored: {result['reason']}"
     describe = _DESCRIBE.get(step)
     try:
@@ -44,7 +45,12 @@ def _executed(result: Mapping[str, Any]) -> str:
 
 
 def _recorded(result: Mapping[str, Any]) -> str:
-    return f"report written: {result['description']}"
+    said = f"report written: {result['description']}"
+    outputs = result.get("outputs")
+    if not outputs:
+        return said
+    done = "shown only" if outputs["dry_run"] else "to be done"
+    return f"{said}; {len(outputs['effects'])} outputs {done}, {len(outputs['refused'])} refused"
 
 
 def _mined(result: Mapping[str, Any]) -> str:

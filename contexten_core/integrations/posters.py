@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from contexten_core.db import Database
 from contexten_core.integrations.github import GitHubReporter
+from contexten_core.integrations.github_checks import GitHubChecks
+from contexten_core.integrations.github_client import GitHubClient
+from contexten_core.integrations.github_comments import GitHubComments, GitHubReactions
+from contexten_core.integrations.github_labels import GitHubLabels
+from contexten_core.integrations.github_pulls import GitHubPulls
+from contexten_core.integrations.github_reviews import GitHubReviews
 from contexten_core.settings import Settings
 
 
@@ -38,6 +45,17 @@ class Posters:
         return self._by_kind.get(kind)
 
 
-def posters_of(settings: Settings) -> Posters:
-    """Return those of every service."""
-    return Posters([GitHubReporter(settings)])
+def posters_of(settings: Settings, database: Database) -> Posters:
+    """Return those of every service; those that edit what they made before keep in the database which it is."""
+    github = GitHubClient(settings)
+    return Posters(
+        [
+            GitHubReporter(settings),
+            GitHubComments(settings, database, client=github),
+            GitHubReactions(settings, database, client=github),
+            GitHubReviews(settings, database, client=github),
+            GitHubLabels(settings, database, client=github),
+            GitHubChecks(settings, database, client=github),
+            GitHubPulls(settings, database, client=github),
+        ]
+    )

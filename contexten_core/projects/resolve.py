@@ -2,21 +2,21 @@
 
 import asyncio
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import utc_now
-from contexten_core.events.finish import Ignored
+from contexten_core.events import verbs
+from contexten_core.events.ignored import Ignored
 from contexten_core.events.models import EventProvider
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.events.normalise_known import unknown
 from contexten_core.events.steps import StepRecord
+from contexten_core.execution.git_token import token_for
 from contexten_core.projects import store
 from contexten_core.projects.models import ProjectModel, ProjectStatus, RepositoryModel, RepositoryProvider
 from contexten_core.runtime import Runtime
-from contexten_core.settings import Settings
 
 # A commit of a fork can be in these too, but then they say so; in others it may be without a sign of it.
 _SAYING_WHOSE = frozenset(
@@ -37,7 +37,6 @@ _PLACES = {
 """The setting of a project that says which place is its own, for those who name no repository."""
 
 _MOST_NAMES = 5
-_TOKEN_HOST = "github.com"  # noqa: S105 - the host that the token is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +70,16 @@ class _Place:
 async def resolve(record: StepRecord, event: NormalisedEvent) -> Target | Ignored:
     """Find the target of an event, and note on the run which project it is for.
 
+    What somebody asks of us in a comment or message, `/contexten rerun` say, is done instead.
+
     An event that brings no code, from Linear, Slack or a deployment, is about the newest commit of the branch or tag
     that it names, else of the default branch, which the repository is asked for.
 
     Raises:
         GitError: it cannot be asked, or has no such branch.
     """
+    if (said := await verbs.handle(record, event)) is not None:
+        return said
     runtime = record.runtime
     async with runtime.database.transaction() as session:
         place = await _find(session, runtime, event)
@@ -159,12 +162,6 @@ async def _target(session: AsyncSession, runtime: Runtime, event: NormalisedEven
     )
 
 
-def token_for(settings: Settings, clone_url: str) -> str | None:
-    """Return our token for an address of GitHub itself; it goes nowhere else."""
-    token = settings.github_token
-    return token.get_secret_value() if token and urlsplit(clone_url).hostname == _TOKEN_HOST else None
-
-
 def _head(runtime: Runtime, target: Target) -> str:
     token = token_for(runtime.settings, target.clone_url)
     mirror = runtime.mirrors.open(target.clone_url, token, allow_local=target.allow_local)
@@ -193,13 +190,16 @@ def _deleted(event: NormalisedEvent) -> str:
 
 
 def _untrusted(event: NormalisedEvent) -> Ignored | None:
-    """Return why the code of an event is not run; Linear and Slack bring none, and whoever deploys it trusts it."""
+    """Return why the code of an event is never run; Linear and Slack bring none, and whoever deploys it trusts it.
+
+    A fork's pull request goes on: it may be approved.
+    """
     if event.provider in _PLACES:
         return None
     if event.type not in _SAYING_WHOSE:
         return _no(event, f"the {event.type} event does not say whether its commit is the repository's own")
-    if event.from_fork:
-        return Ignored("the pull request comes from a fork, and nothing from outside the repository is run")
+    if event.from_fork and not event.type.startswith("pull_request"):
+        return Ignored("its commit is that of a fork, and only a fork's pull request can be approved")
     return None
 
 

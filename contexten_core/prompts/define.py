@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.prompts.models import ConditionOperator, PromptModel
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec
+from contexten_core.prompts.template_check import literal
 from contexten_core.prompts.versions import save_spec
 
 __all__ = ["CHECKED_ACTIONS", "ConditionSpec", "PromptSpec", "checks_of", "define_prompt"]
@@ -20,7 +21,7 @@ def checks_of(*, project_slug: str, project_name: str, command: str, limits: Map
     return PromptSpec(
         slug=f"{project_slug}-checks",
         name=f"Checks of {project_name}",
-        template=f"Run the project's own checks on the commit: {command}",
+        template=f"Run the project's own checks on the commit: {literal(command)}",
         executor_config={"command": command},
         limits=dict(limits),
         conditions=(

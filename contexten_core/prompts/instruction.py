@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.prompts.conditions import look_up
+from contexten_core.prompts.references import resolve_reference
 from contexten_core.prompts.render import Renderer, TemplateError, TemplateSource
 from contexten_core.prompts.spec import PromptSpec, TemplateSpec, VariableSpec, spec_of
 from contexten_core.prompts.template_check import check_template, mistyped, parse_reference, read
 from contexten_core.prompts.template_language import NAMESPACES, Use
-from contexten_core.prompts.versions import resolve_reference
 
 MOST_INCLUDES = 20
 DEEPEST_INCLUDES = 5

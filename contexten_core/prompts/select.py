@@ -150,6 +150,8 @@ async def _file_of(
     Where it cannot be read the event is still judged, so that a repository that is gone ends as such; but nothing may
     be carried out that the file might have forbidden.
     """
+    if not record.runtime.settings.repository_prompts:
+        return None, None
     try:
         return await project_file_of(record.runtime, target, event), None
     except GitError as error:

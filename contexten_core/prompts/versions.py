@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contexten_core.db import utc_now
 from contexten_core.db.paging import Page
 from contexten_core.db.rows import set_values, taken_as
-from contexten_core.errors import ConflictError, InvalidInputError, NotFoundError
-from contexten_core.prompts import store, version_store
+from contexten_core.errors import ConflictError, InvalidInputError
+from contexten_core.prompts import version_store
 from contexten_core.prompts.changes import note_change, signed
 from contexten_core.prompts.head import (
     canonical,
@@ -35,13 +35,29 @@ from contexten_core.prompts.models import (
     PromptTemplateModel,
     PromptVersionModel,
 )
-from contexten_core.prompts.spec import LATEST, LIVE, ConditionSpec, PromptSpec, content_of, digest_of, spec_of
-from contexten_core.security.text import shorten
+from contexten_core.prompts.references import get_reference, no_prompt, no_version, resolve_reference
+from contexten_core.prompts.spec import ConditionSpec, PromptSpec, content_of, digest_of, spec_of
+from contexten_core.prompts.text_check import check_texts
+
+__all__ = [
+    "Saved",
+    "get_reference",
+    "get_version",
+    "keep_version",
+    "no_prompt",
+    "no_version",
+    "page_versions",
+    "resolve_reference",
+    "restore_version",
+    "save_spec",
+    "set_status",
+    "slug_taken",
+    "spec_of_prompt",
+    "touch",
+]
 
 P = TypeVar("P", PromptTemplateModel, PromptConditionModel)
 _INSTANT = timedelta(microseconds=1)
-_LONGEST_NUMBER = 18
-_LONGEST_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +181,17 @@ async def keep_version(
     """Keep what a prompt's rows say as its next version, unless the newest says the same; returns whether it is new.
 
     Whoever calls has locked the catalogue. Without a message one is made of what has changed.
+
+    Raises:
+        TemplateError: a text or a variable is not as it has to be, or a text includes the prompt itself.
     """
     await session.flush()
-    content = content_of(await spec_of_prompt(session, prompt))
+    spec = await spec_of_prompt(session, prompt)
+    content = content_of(spec)
     digest = digest_of(content)
     if digest == prompt.digest and renamed_from is None:
         return False
+    await check_texts(session, spec)
     before = None if prompt.digest is None else await version_store.version(session, prompt.id, prompt.version)
     changed = _changed(before, content)
     prompt.version += before is not None
@@ -295,47 +316,6 @@ async def page_versions(
     return await version_store.page_versions(session, prompt_id=prompt_id, limit=limit, cursor=cursor)
 
 
-async def resolve_reference(
-    session: AsyncSession, slug: str, label_or_version: str | None
-) -> tuple[PromptModel, PromptVersionModel] | None:
-    """Return the prompt and the version that `slug@label`, `slug@3` or `slug` alone mean; None when nothing is that.
-
-    Without a label it is the live version: the one labelled `production`, else the newest.
-    """
-    try:
-        return await get_reference(session, slug, label_or_version)
-    except NotFoundError:
-        return None
-
-
-async def get_reference(
-    session: AsyncSession, slug: str, label_or_version: str | None
-) -> tuple[PromptModel, PromptVersionModel]:
-    """Do the same.
-
-    Raises:
-        NotFoundError: there is no such prompt, version or label.
-    """
-    prompt = await store.by_slug(session, slug)
-    if prompt is None:
-        raise no_prompt(slug)
-    reference = label_or_version or LIVE
-    if reference.isascii() and reference.isdecimal():
-        found = await version_store.version(session, prompt.id, int(reference[:_LONGEST_NUMBER]))
-        if found is None or len(reference) > _LONGEST_NUMBER:
-            raise no_version(prompt, shorten(reference, _LONGEST_NUMBER))
-        return prompt, found
-    labels = {LATEST: prompt.version, LIVE: prompt.version}
-    labels |= {row.label: row.version for row in await version_store.labels(session, prompt.id)}
-    found = await version_store.version(session, prompt.id, labels.get(reference, 0))
-    if found is None:
-        raise NotFoundError(
-            f"{prompt.slug} has no label {shorten(reference, _LONGEST_SHOWN)!r}",
-            hint=f"its labels: {', '.join(labels)}",
-        )
-    return prompt, found
-
-
 async def touch(session: AsyncSession, prompt: PromptModel) -> None:
     """Count one more change of prompts, so that workers read this one again.
 
@@ -382,14 +362,6 @@ def must_run(status: PromptStatus | None, problem: str | None) -> None:
     if status is PromptStatus.ACTIVE and problem:
         problem = f"an active prompt needs what carries it out: {problem}"
         raise InvalidInputError(f"executor_config: {problem}", fields={"executor_config": problem})
-
-
-def no_prompt(slug: str) -> NotFoundError:
-    return NotFoundError(f"there is no prompt {slug!r}", hint="`contexten prompts list` shows those that there are")
-
-
-def no_version(prompt: PromptModel, number: int | str) -> NotFoundError:
-    return NotFoundError(f"{prompt.slug} has no version {number}", hint=f"its versions: 1 to {prompt.version}")
 
 
 def slug_taken(slug: str) -> ConflictError:

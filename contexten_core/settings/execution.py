@@ -34,6 +34,10 @@ class ExecutionConfig(NamedSettings):
         default=(), description="Folders that commands may read besides the system's, such as /opt/node."
     )
 
+    repository_prompts: bool = Field(
+        default=True, description="Let a repository add and narrow prompts by its own .contexten.yaml."
+    )
+
     llm_model: str | None = Field(
         default=None,
         pattern=r"^(openai|anthropic):[A-Za-z0-9._:/@-]{1,200}$",

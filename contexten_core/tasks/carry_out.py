@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy.exc import SQLAlchemyError
 
 from contexten_core.codebase.examine import open_mirror
 from contexten_core.events.steps import StepRecord
 from contexten_core.execution.executor import Assignment, Executor, Report, executor_for
+from contexten_core.execution.proposals import Proposal
 from contexten_core.execution.trees import remove_tree
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.select import Choice
@@ -21,6 +24,8 @@ from contexten_core.tasks.instruct import Told, code_shown
 logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
+
+_PROPOSAL: TypeAdapter[Proposal] = TypeAdapter(Proposal)
 
 
 async def carry_out(
@@ -41,18 +46,36 @@ async def carry_out(
         assignment = replace(assignment, code=await code_shown(record, budget_tokens=executor.context_tokens))
     log = _LogStream(record, execution_id, say)
     if checkout is None:
-        return await executor.run(assignment, log.write)
+        return await _run(record, executor, assignment, log)
     mirror = open_mirror(record.runtime, target)
     try:
         await asyncio.to_thread(_check_out, mirror.checkout, target.commit, checkout)
-        return await _run_bounded(record, executor, assignment, log)
+        async with record.runtime.commands:
+            return await _run(record, executor, assignment, log)
     finally:
         await asyncio.to_thread(remove_tree, workspace)
 
 
-async def _run_bounded(record: StepRecord, executor: Executor, assignment: Assignment, log: "_LogStream") -> Report:
-    async with record.runtime.commands:
-        return await executor.run(assignment, log.write)
+async def _run(record: StepRecord, executor: Executor, assignment: Assignment, log: "_LogStream") -> Report:
+    report = await executor.run(assignment, log.write)
+    await log.end()
+    redact = record.runtime.redactor.redact
+    return replace(
+        report,
+        headline=redact(report.headline),
+        log=redact(report.log),
+        evidence=_redacted(report.evidence, redact),
+        proposals=tuple(_PROPOSAL.validate_python(_redacted(asdict(one), redact)) for one in report.proposals),
+    )
+
+
+def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return a JSON value with every text in it redacted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: _redacted(item, redact) for key, item in value.items()}
+    return [_redacted(item, redact) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _assignment(record: StepRecord, choice: Choice, told: Told, checkout: Path | None) -> Assignment:
@@ -81,9 +104,19 @@ class _LogStream:
         self._execution_id = execution_id
         self._say = say
         self._position = 0
+        self._redacting = record.runtime.redactor.stream()
 
     async def write(self, text: str) -> None:
         """Keep a piece of log; the store being away must not end the work, whose whole log is stored at its end."""
+        await self._write(self._redacting.feed(text))
+
+    async def end(self) -> None:
+        """Keep what was held back in case that a secret had begun in it."""
+        await self._write(self._redacting.end())
+
+    async def _write(self, text: str) -> None:
+        if not text:
+            return
         self._say(text)
         try:
             async with self._database.transaction() as session:

@@ -31,8 +31,6 @@ from contexten_core.learning.mine import Mined, mine
 from contexten_core.projects.add import add_repository
 from contexten_core.projects.resolve import Target, resolve
 from contexten_core.prompts.define import checks_of, define_prompt
-from contexten_core.prompts.project_file import ProjectFile
-from contexten_core.prompts.project_file_source import project_file_of
 from contexten_core.prompts.select import Choice, select
 from contexten_core.runtime import Runtime, open_runtime
 from contexten_core.settings import DatabaseConfig, Settings
@@ -185,16 +183,6 @@ def push_fixture() -> Push:
     return push
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have nobody ask a server outside for a repository's own file; repositories of this machine are asked."""
-
-    async def local_file(runtime: Runtime, target: Target, event: NormalisedEvent) -> ProjectFile | None:
-        return None if "://" in target.clone_url else await project_file_of(runtime, target, event)
-
-    monkeypatch.setattr("contexten_core.prompts.select.project_file_of", local_file)
-
-
 @pytest.fixture
 def open_worker(database_config: DatabaseConfig, tmp_path: Path) -> OpenWorker:
     """Start a worker on the test's database, as often as one is needed; settings can be given by name."""
@@ -209,6 +197,8 @@ def open_worker(database_config: DatabaseConfig, tmp_path: Path) -> OpenWorker:
             "public_url": "https://contexten.acme.example",
             "lease_seconds": 60,
             "heartbeat_seconds": 60,
+            # Most repositories here are on no server.
+            "repository_prompts": False,
         }
         async with open_runtime(Settings(**(given | changed))) as runtime:
             yield Worker(runtime)

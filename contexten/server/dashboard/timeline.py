@@ -7,6 +7,7 @@ from typing import Any
 
 from contexten.server.dashboard.format import plain
 from contexten_core.events.history import RunHistory
+from contexten_core.events.ignored import is_ignored
 from contexten_core.events.models import EventHandlerModel, HandlerStatus, RunStatus
 from contexten_core.events.steps import Step
 from contexten_core.events.summary import summarise_step
@@ -74,7 +75,7 @@ def _end(record: EventHandlerModel, present: datetime) -> datetime:
 
 
 def _state(record: EventHandlerModel, result: Mapping[str, Any]) -> str:
-    if set(result) == {"reason"}:
+    if is_ignored(result):
         return "ignored"
     verdict = result.get("conclusion")
     return verdict if isinstance(verdict, str) else record.status.value

@@ -73,7 +73,7 @@ async def test_a_step_leaves_a_record(worker: "Worker", run: RunRef) -> None:
 
     assert (row.handler_name, row.status, row.retry_count) == ("resolve-project", HandlerStatus.COMPLETED, 0)
     assert (row.event_id, row.input_data) == (run.event_id, {"epoch": 1})
-    assert row.output_data == {"reason": "nothing to do"}
+    assert row.output_data == {"reason": "nothing to do", "refused": False}
     assert row.duration_ms is not None
     assert 0 <= row.duration_ms < 60_000
     assert row.completed_at is not None

@@ -1,8 +1,8 @@
 """A worker that delivers what waits in its outbox to GitHub's emulator."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
@@ -50,8 +50,22 @@ class Dispatcher:
                     },
                 )
 
+    async def put(self, kind: str, content: Mapping[str, Any], *, key: str, stream: str, position: int = 0) -> None:
+        """Put an effect of any kind on `acme/cashbox` into the outbox."""
+        async with self.worker.database.transaction() as session:
+            await outbox_store.enqueue(
+                session,
+                kind=kind,
+                effect_key=key,
+                stream=stream,
+                position=position,
+                run_id=None,
+                content={"api_url": self.github.url, "repository": "acme/cashbox", **content},
+            )
+
     async def deliver(self) -> int:
-        return await deliver_due(self.worker.runtime, posters_of(self.worker.runtime.settings))
+        runtime = self.worker.runtime
+        return await deliver_due(runtime, posters_of(runtime.settings, runtime.database))
 
     async def let_the_wait_end(self, *, sha: str = SHA) -> None:
         async with self.worker.database.transaction() as session:

@@ -117,11 +117,22 @@ async def test_a_tag_that_was_deleted(worker: "Worker", push: "Push") -> None:
 
 
 @pytest.mark.parametrize("head_repository", ["mallory/cashbox", None])
-async def test_a_pull_request_from_a_fork(worker: "Worker", head_repository: str | None) -> None:
+async def test_a_pull_request_from_a_fork_is_about_its_head_too(worker: "Worker", head_repository: str | None) -> None:
     await worker.add_project("acme/cashbox")
-    reason = await _reason(worker, _pull_request(head_repository=head_repository))
+    target = await _resolve(worker, _pull_request(head_repository=head_repository))
 
-    assert reason == "the pull request comes from a fork, and nothing from outside the repository is run"
+    assert isinstance(target, Target)
+    assert (target.commit, target.ref) == (COMMIT, "refs/pull/12/head")
+    assert target.clone_url == "https://github.com/acme/cashbox.git"
+
+
+async def test_another_event_about_a_forks_commit(worker: "Worker") -> None:
+    await worker.add_project("acme/cashbox")
+    run = {"head_sha": COMMIT, "head_branch": "main", "head_repository": {"full_name": "mallory/cashbox"}}
+    payload = {"action": "completed", "workflow_run": run, "repository": {"full_name": "acme/cashbox"}}
+    reason = await _reason(worker, GitHubDelivery(event="workflow_run", payload=payload))
+
+    assert reason == "its commit is that of a fork, and only a fork's pull request can be approved"
 
 
 @pytest.mark.parametrize("status", [ProjectStatus.INACTIVE, ProjectStatus.ARCHIVED, ProjectStatus.MAINTENANCE])

@@ -330,6 +330,7 @@ async def test_what_was_not_selected_for_is_not_there(worker: "Worker", push: "P
 async def test_the_repositorys_own_file_adds_and_narrows(
     worker: "Worker", push: "Push", thermometer: DemoRepository, tmp_path: Path
 ) -> None:
+    worker.runtime.settings.repository_prompts = True
     text = "prompts:\n  - {slug: docs, name: Docs, when: {event.type: push}, do: {command: make}, template: Docs}\n"
     text += "narrow:\n  acme-thermometer-checks: {enabled: false}\n"
     commit = _with_file(thermometer, tmp_path / "narrowed.git", text)
@@ -347,6 +348,7 @@ async def test_the_repositorys_own_file_adds_and_narrows(
 async def test_a_repositorys_file_that_cannot_be_read_stops_everything(
     worker: "Worker", push: "Push", thermometer: DemoRepository, tmp_path: Path
 ) -> None:
+    worker.runtime.settings.repository_prompts = True
     commit = _with_file(thermometer, tmp_path / "broken.git", "prompts: [")
     await worker.add_project(thermometer.full_name, clone_url=str(tmp_path / "broken.git"))
     _, choice = await _select(worker, push(thermometer.full_name, commit=commit))

@@ -131,3 +131,13 @@ def test_functions_and_classes(path: str) -> None:
 def test_comments(path: str, source: str, code: int, comment: int) -> None:
     facts = analyse_file(path=path, data=source.encode())
     assert (facts.code_lines, facts.comment_lines) == (code, comment)
+
+
+def test_an_alternative_behind_a_condition_of_the_preprocessor_is_no_function_called_if() -> None:
+    source = (
+        "int f(int a) {\n  if (a) { }\n#ifdef X\n  else if (a > 1) { }\n#endif\n  else if (a > 2) { }\n  return a;\n}\n"
+    )
+
+    facts = analyse_file(path="a.c", data=source.encode())
+
+    assert {function.name for function in facts.functions} <= {"f"}

@@ -82,3 +82,8 @@ def test_an_event_that_says_nothing_still_has_a_title_and_a_subject() -> None:
     event = normalise_deployment("nightly.done", {}, source="cron")
 
     assert (event.title, event.subject, event.name) == ("nightly.done", "cron!deployment", "cron nightly.done")
+
+
+def test_the_state_of_a_deployment_is_how_it_ended() -> None:
+    assert normalise_deployment("deploy", {"status": "failed"}).conclusion == "failed"
+    assert normalise_deployment("deploy", {}).conclusion is None
