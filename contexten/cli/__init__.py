@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typer._click.core import Command
 
 _COMMANDS = ("serve", "demo", "doctor", "run", "analyse", "impact")
-_NOUNS = ("events", "emulate", "runs", "projects", "prompts", "tokens", "db")
+_NOUNS = ("events", "emulate", "runs", "approvals", "projects", "prompts", "tokens", "db")
 _WITHOUT_PREFECT = frozenset({"analyse", "impact"})
 
 

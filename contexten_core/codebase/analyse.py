@@ -12,7 +12,7 @@ from contexten_core.codebase.reader import Parsed
 from contexten_core.codebase.roles import says_generated
 from contexten_core.codebase.todos import todos_in, within
 
-MOST_PARSED_BYTES = 512 * 1024
+MOST_PARSED_BYTES = 1024 * 1024
 MOST_PARSING_SECONDS = 2.0
 MOST_DEFINITIONS = 10_000
 

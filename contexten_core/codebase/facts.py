@@ -8,7 +8,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Self
 
-ANALYSER_VERSION = "3"
+ANALYSER_VERSION = "4"
 """Part of the key under which facts are kept: raise it with every change that gives any file other facts."""
 
 

@@ -28,6 +28,7 @@ MOST_OWNER_CHARACTERS = 500
 
 _DEFAULT = re.compile(rb"default\b|\*\s*\)|_\s*=>|case\s+_\s*:")
 _EXPRESSIONS = frozenset({"ternary_expression", "conditional_expression", "conditional", "switch_expression"})
+_MODIFIERS = "modifiers"
 _METHODS = frozenset({"method_declaration", "constructor_declaration", "destructor_declaration"})
 _LABELS = frozenset({"label", "statement_identifier", "label_name"})
 _BETWEEN = re.compile(
@@ -260,7 +261,7 @@ class Reader:
         is_class: bool,
     ) -> None:
         start, end = node.start_point, node.end_point
-        line, end_line = start.row + 1, end.row + (not (end.column == 0 and end.row > start.row))
+        line, end_line = self._first_row(node) + 1, end.row + (not (end.column == 0 and end.row > start.row))
         inner = body
         if row.inner and body is not None:
             inner = body.child_by_field_name(row.inner) or body
@@ -290,6 +291,14 @@ class Reader:
             self._open.append(_Open(end=node.end_byte, start=node.start_byte, owner=was, function=function))
             self._function = function
         self._owner = f"{owner}.{name}"[:MOST_OWNER_CHARACTERS] if owner else name
+
+    def _first_row(self, node: Node) -> int:
+        """Return the row where a definition begins after the annotations that stand inside of its node."""
+        for part in node.children if self._grammar.decorators else ():
+            for inner in part.children if part.type == _MODIFIERS else (part,):
+                if inner.type not in self._grammar.decorators:
+                    return inner.start_point.row
+        return node.start_point.row
 
     def _description(
         self,

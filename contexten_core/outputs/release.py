@@ -12,6 +12,7 @@ from contexten_core.events import outbox_store
 from contexten_core.events.claim import normalised
 from contexten_core.events.models import EventModel
 from contexten_core.events.steps import StepRecord
+from contexten_core.events.verbs import autofix_allowed
 from contexten_core.execution.git import Mirror
 from contexten_core.execution.git_history import FileKind
 from contexten_core.integrations.statuses import Effect
@@ -21,6 +22,7 @@ from contexten_core.outputs.place import place_of
 from contexten_core.projects import store as project_store
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.select import Choice
+from contexten_core.prompts.spec import OutputType
 from contexten_core.tasks.outcome import Outcome
 
 _PATCHABLE = {FileKind.REGULAR, FileKind.EXECUTABLE}
@@ -67,12 +69,15 @@ async def judge(record: StepRecord, target: Target, choice: Choice, outcome: Out
         settings = await project_store.config(
             session, target.project_id, environment=runtime.settings.environment.value
         )
-    assert event is not None
+        assert event is not None
+        subject = normalised(event).subject
+        fixes = subject is None or await autofix_allowed(session, subject, event.payload)
+    allowed = {kind: spec for kind, spec in choice.outputs.items() if fixes or kind is not OutputType.PATCH}
     place = place_of(normalised(event), target, event.payload)
 
     def checked() -> Checked:
         read = _reader(open_mirror(runtime, target), target.commit)
-        return check(proposals, choice.outputs, place, redact=runtime.redactor.redact, read=read)
+        return check(proposals, allowed, place, redact=runtime.redactor.redact, read=read)
 
     found = await asyncio.to_thread(checked)
     effects = effects_of(runtime.settings, record.run, found.accepted, place, prompt=choice.slug)

@@ -36,6 +36,9 @@ _PLACES = {
 }
 """The setting of a project that says which place is its own, for those who name no repository."""
 
+_ABOUT_NO_CODE = frozenset({"issues", "issue_comment", "discussion", "discussion_comment"})
+"""GitHub's events that people write something with: they are about the newest commit of the default branch."""
+
 _MOST_NAMES = 5
 
 
@@ -72,8 +75,8 @@ async def resolve(record: StepRecord, event: NormalisedEvent) -> Target | Ignore
 
     What somebody asks of us in a comment or message, `/contexten rerun` say, is done instead.
 
-    An event that brings no code, from Linear, Slack or a deployment, is about the newest commit of the branch or tag
-    that it names, else of the default branch, which the repository is asked for.
+    An event that brings no code, from Linear, Slack or a deployment, or an issue's, is about the newest commit of the
+    branch or tag that it names, else of the default branch, which the repository is asked for.
 
     Raises:
         GitError: it cannot be asked, or has no such branch.
@@ -176,11 +179,15 @@ def _nothing_to_do(event: NormalisedEvent, place: _Place) -> Ignored | None:
         return Ignored(f"the project {project.slug} is {project.status.value}")
     if event.deleted:
         return Ignored(_deleted(event))
-    if event.commit is None and event.provider not in _PLACES:
+    if event.commit is None and not _brings_no_code(event):
         return _no(event, f"the {event.type} event names no commit to work on")
     if repository.clone_url is None:
         return Ignored(f"the repository {repository.full_name} has no clone address")
     return _untrusted(event)
+
+
+def _brings_no_code(event: NormalisedEvent) -> bool:
+    return event.provider in _PLACES or (event.type in _ABOUT_NO_CODE and event.commit is None)
 
 
 def _deleted(event: NormalisedEvent) -> str:
@@ -194,7 +201,7 @@ def _untrusted(event: NormalisedEvent) -> Ignored | None:
 
     A fork's pull request goes on: it may be approved.
     """
-    if event.provider in _PLACES:
+    if _brings_no_code(event):
         return None
     if event.type not in _SAYING_WHOSE:
         return _no(event, f"the {event.type} event does not say whether its commit is the repository's own")
@@ -217,7 +224,7 @@ def _ref(event: NormalisedEvent, repository: RepositoryModel) -> str | None:
         return f"refs/pull/{event.number}/head"
     if event.branch:
         return f"refs/heads/{event.branch}"
-    if event.provider not in _PLACES:
+    if not _brings_no_code(event):
         return None
     if event.tag:
         return f"refs/tags/{event.tag}"

@@ -24,6 +24,10 @@ from contexten_core.tasks.change import add_task, change_status
 from contexten_core.tasks.instruct import Told, instruct
 from contexten_core.tasks.models import TaskExecutionModel, TaskModel, TaskStatus
 from contexten_core.tasks.outcome import Outcome, Unavailable
+from contexten_core.tasks.watch import unless_ended
+
+CANCELLED = "cancelled"
+_LOOK_SECONDS = 2.0
 
 
 async def execute(
@@ -46,20 +50,31 @@ async def execute(
         log = f"{hindrance.message}\n"
     else:
         try:
-            report = await carry_out(record, target, choice, told, execution_id, say)
+            work = carry_out(record, target, choice, told, execution_id, say)
+            report = await unless_ended(record.runtime.database, task_id, work, every=_LOOK_SECONDS)
         except (ExecutionError, GitError, ConfigurationError, OutboundError) as error:
             if error.transient:
                 raise
             outcome = _not_run(task_id, execution_id, Unavailable.because(error))
             log = f"{error.message}\n"
         else:
-            outcome = _outcome(task_id, execution_id, report, template=told.template)
-            log = report.log
+            if report is None:
+                outcome = _not_run(task_id, execution_id, _cancelled(task_id))
+                log = f"{outcome.headline}\n"
+            else:
+                outcome = _outcome(task_id, execution_id, report, template=told.template)
+                log = report.log
     async with record.runtime.database.transaction() as session:
         # First, as in `_open`, so that two workers of one event never wait for each other.
         await record.prove(session)
         await _close(session, record.run.run_id, outcome, log)
         return await record.complete(session, outcome)
+
+
+def _cancelled(task_id: UUID) -> Unavailable:
+    return Unavailable(
+        CANCELLED, f"task {task_id} was ended while it was carried out", "Rerun it by replaying its event."
+    )
 
 
 async def _tell(
@@ -184,7 +199,7 @@ async def _close(session: AsyncSession, run_id: UUID, outcome: Outcome, log: str
         "failed_tests": list(outcome.failure.failed_tests) if outcome.failure else [],
         **outcome.details,
     }
-    execution.status = status
+    execution.status = TaskStatus.CANCELLED if outcome.error == CANCELLED else status
     execution.completed_at = now
     execution.output = result
     execution.duration_seconds = outcome.duration_seconds

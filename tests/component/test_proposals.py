@@ -15,7 +15,7 @@ from contexten_core.events.history import RunHistory
 from contexten_core.projects.add import add_repository
 from contexten_core.prompts.define import ConditionSpec, PromptSpec, define_prompt
 from contexten_core.prompts.models import ConditionOperator, Executor
-from contexten_core.prompts.spec import OutputSpec, OutputType
+from contexten_core.prompts.spec import OutputSpec, OutputType, VariableSpec, VariableType
 
 if TYPE_CHECKING:
     from tests.component.conftest import OpenWorker, Worker
@@ -120,7 +120,8 @@ async def test_a_template_that_cannot_be_rendered_ends_the_run_with_the_place(
             PromptSpec(
                 slug="broken",
                 name="Broken",
-                template="Title:\n{{ event.titel }}",
+                template="Count:\n{{ count }}",
+                variables={"count": VariableSpec(VariableType.INTEGER, source="event.title")},
                 executor=Executor.LLM,
                 conditions=(ConditionSpec("event.type", ConditionOperator.EQUALS, "pull_request"),),
             ),
@@ -135,4 +136,4 @@ async def test_a_template_that_cannot_be_rendered_ends_the_run_with_the_place(
     assert model.recorder.requests == []
     assert history.task is not None
     assert "line 2" in str(history.task.error_message)
-    assert "event.title" in str(history.task.error_message) + str(history.task.result)
+    assert "event.title" in str(history.task.error_message)

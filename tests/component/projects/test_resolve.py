@@ -150,13 +150,28 @@ async def test_a_project_that_is_not_active(worker: "Worker", push: "Push", stat
 async def test_an_event_without_a_commit(worker: "Worker") -> None:
     await worker.add_project("acme/cashbox")
     payload: dict[str, Any] = {
-        "action": "created",
+        "action": "published",
+        "release": {"id": 1, "name": "First"},
+        "repository": {"full_name": "acme/cashbox"},
+    }
+    reason = await _reason(worker, GitHubDelivery(event="release", payload=payload))
+
+    assert reason == "the release event names no commit to work on"
+
+
+async def test_an_issue_is_about_the_newest_commit_of_the_default_branch(
+    worker: "Worker", cashbox: DemoRepository
+) -> None:
+    await worker.add_project("acme/cashbox", clone_url=str(cashbox.path))
+    payload: dict[str, Any] = {
+        "action": "opened",
         "issue": {"number": 1, "title": "It crashes"},
         "repository": {"full_name": "acme/cashbox"},
     }
-    reason = await _reason(worker, GitHubDelivery(event="issue_comment", payload=payload))
+    target = await _resolve(worker, GitHubDelivery(event="issues", payload=payload))
 
-    assert reason == "the issue_comment event names no commit to work on"
+    assert isinstance(target, Target)
+    assert (target.commit, target.ref, target.commit_status) == (cashbox.head, "refs/heads/main", False)
 
 
 async def test_a_repository_without_an_address(worker: "Worker", push: "Push") -> None:

@@ -254,6 +254,19 @@ async def test_a_task_that_was_cancelled_while_no_worker_had_it_is_not_executed_
     assert [execution.status for execution in history.executions] == [TaskStatus.CANCELLED, TaskStatus.FAILED]
 
 
+async def test_a_command_is_ended_when_its_task_is_cancelled(bench: "Bench") -> None:
+    bench.use_shell("echo begun; sleep 60")
+    running = asyncio.create_task(bench.execute())
+    await bench.until_heard("begun")
+    await cancel_task(bench)
+    outcome = await running
+    history = await bench.history()
+
+    assert (outcome.conclusion, outcome.error) == (Conclusion.ERROR, "cancelled")
+    assert not any(bench.checkouts.iterdir())
+    assert [execution.status for execution in history.executions] == [TaskStatus.CANCELLED]
+
+
 async def test_no_more_commands_run_at_once_than_allowed(bench: "Bench") -> None:
     seats = bench.worker.runtime.commands
     for _ in range(bench.worker.runtime.settings.max_concurrent_commands):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ class Shop extends Base {
 
 
 def without_descriptions(facts: FileFacts) -> FileFacts:
-    gone = {"signature": "", "docstring": None, "decorators": ()}
+    gone: dict[str, Any] = {"signature": "", "docstring": None, "decorators": ()}
     return replace(
         facts,
         functions=tuple(replace(one, parameters=(), cognitive=0, nesting=0, **gone) for one in facts.functions),

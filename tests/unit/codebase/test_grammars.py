@@ -193,9 +193,9 @@ interface Sized { int total(double rate, String... names); }
         """Java: 18 lines, 16 code, 2 comment, package com.acme.shop
 import java.util List
 import com.acme.Tax *
-class 5-17 Basket(Model, Sized, Iterable<T>) @Entity: Holds items.
+class 6-17 Basket(Model, Sized, Iterable<T>) @Entity: Holds items.
 class 18-18 Sized()
-method 8-15 Basket.total(rate, names) 4/3/1 @Override: Sums up.
+method 9-15 Basket.total(rate, names) 4/3/1 @Override: Sums up.
     total(final double rate, String... names) throws Empty
     calls ().count ().filter items.stream i.free of Broken
 method 16-16 Basket.Basket() 1/0/0
@@ -305,11 +305,11 @@ interface ISized { Task<int> Total(double rate, params string[] names); }
 """,
         """C#: 14 lines, 13 code, 1 comment, package Acme.Shop
 import System.Linq
-class 4-13 Basket(Model, ISized) @Table("baskets"): Holds items.
+class 5-13 Basket(Model, ISized) @Table("baskets"): Holds items.
 class 14-14 ISized()
 method 6-6 Basket.Basket(n) 1/0/0
     Basket(int n) : base(n)
-method 7-12 Basket.Total(rate, names) 5/5/2 @Obsolete
+method 8-12 Basket.Total(rate, names) 5/5/2 @Obsolete
     Total(double rate, params string[] names)
     calls item.Free Tax.Of
 method 14-14 ISized.Total(rate, names) 1/0/0
