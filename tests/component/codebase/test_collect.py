@@ -149,13 +149,13 @@ def test_contents_of_every_kind(origin: Origin) -> None:
         "broken.py": "def f(:\n  ((\n",
         "binary.py": b"\x00\x01\x02",
         "latin.py": b"# caf\xe9\nx = 1\n",
-        "long.js": "x=" + "1+" * 400_000 + "1",
+        "long.js": "x=" + "1+" * 800_000 + "1",
         "lfs.bin": pointer,
         "empty.py": "",
         "huge.py": "#" * 3_000,
     }
 
-    facts = facts_of_commit(origin.mirror, origin.commit(contents), limits=Limits(file_bytes=1_000_000))
+    facts = facts_of_commit(origin.mirror, origin.commit(contents), limits=Limits(file_bytes=4_000_000))
 
     assert set(facts.files) == set(contents)
     assert Note.NOT_UNDERSTOOD in (facts.files["broken.py"].note or "")

@@ -18,7 +18,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "prompts": {"name": "Run", "prompt_type": "testing", "template": "Run them."},
 }
 ENUM = {"tasks": "task_type", "projects": "status", "prompts": "prompt_type"}
-JSON_FIELD = {"tasks": "context", "projects": "metadata", "prompts": "variables"}
+JSON_FIELD = {"tasks": "context", "projects": "metadata", "prompts": "metadata"}
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
