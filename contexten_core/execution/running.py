@@ -197,10 +197,12 @@ class RunningCommand:
         if inside is None:
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
             if self._limits.processes is not None:
-                await asyncio.to_thread(self._limit_processes, self._limits.processes + _PROCESSES_BEFORE_KERNEL)
+                await asyncio.to_thread(self._limit_processes, self._process.pid, self._limits.processes)
                 os.kill(self._process.pid, signal.SIGCONT)
         elif await inside.ready():
-            inside.limit(_rlimits(self._limits) | _process_limit(self._limits), niceness=_NICENESS)
+            inside.limit(_rlimits(self._limits), niceness=_NICENESS)
+            if self._limits.processes is not None and inside.first is not None:
+                await asyncio.to_thread(self._limit_processes, inside.first, self._limits.processes)
             if (listener := inside.take_listener()) is not None:
                 self._proxy = FilteringProxy(self._network, listener=listener)
                 await self._proxy.start()
@@ -213,16 +215,23 @@ class RunningCommand:
         first = inside.first if inside else None
         self._limit_watch = LimitWatch(self._limits, self._tree, folders=self._folders, first=first)
 
-    def _limit_processes(self, most: int) -> None:
-        """Let the kernel limit processes where there is no sandbox, in the way that works for this account."""
+    def _limit_processes(self, pid: int, limit: int) -> None:
+        """Let the kernel limit processes a little above `limit`, in the way that works for this account."""
+        most = limit + _PROCESSES_BEFORE_KERNEL
         self._group = ControlGroup.make(processes=most)
         if self._group is not None:
             with suppress(OSError):
-                self._group.add(self._process.pid)
-            self._tree.others = self._group.pids
-        elif os.geteuid() != 0:
+                self._group.add(pid)
+            if self._inside is None:
+                self._tree.others = self._group.pids
+        elif os.geteuid() == 0:
+            # The kernel never counts those of root; then only the watch limits them.
+            return
+        elif self._inside is None:
             # It counts everything of this account's.
-            lower_limit(self._process.pid, resource.RLIMIT_NPROC, threads_of_this_account() + most)
+            lower_limit(pid, resource.RLIMIT_NPROC, threads_of_this_account() + most)
+        elif counts_processes_per_namespace():
+            lower_limit(pid, resource.RLIMIT_NPROC, most)
 
     async def _until_end(
         self,
@@ -381,10 +390,3 @@ def _rlimits(limits: Limits) -> dict[int, int]:
         resource.RLIMIT_NOFILE: limits.open_files,
     }
     return found if limits.memory_bytes is None else {**found, resource.RLIMIT_AS: limits.memory_bytes}
-
-
-def _process_limit(limits: Limits) -> dict[int, int]:
-    """Return the kernel's own limit of processes, where it counts them per sandbox; it does not for root."""
-    if limits.processes is None or not counts_processes_per_namespace():
-        return {}
-    return {resource.RLIMIT_NPROC: limits.processes + _PROCESSES_BEFORE_KERNEL}

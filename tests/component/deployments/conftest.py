@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -26,9 +27,10 @@ def _no_process_left_behind() -> Iterator[None]:
     while (left := _running_children(before)) and time.monotonic() < deadline:
         time.sleep(0.02)
     _adopt_orphans(adopt=False)
-    told = [" ".join(child.cmdline()) for child in left]
+    told = [str(child) for child in left]
     for child in left:
-        child.kill()
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
     assert told == []
 
 
@@ -49,15 +51,19 @@ def home(tmp_path: Path) -> Home:
 
 
 def _running_children(before: set[int]) -> list[psutil.Process]:
-    left = []
-    for child in psutil.Process().children(recursive=True):
-        if child.pid in before:
-            continue
+    return [child for child in psutil.Process().children(recursive=True) if child.pid not in before and _runs(child)]
+
+
+def _runs(child: psutil.Process) -> bool:
+    try:
         if child.status() != psutil.STATUS_ZOMBIE:
-            left.append(child)
-        elif child.ppid() == os.getpid():
+            return True
+        if child.ppid() == os.getpid():
             os.waitpid(child.pid, os.WNOHANG)
-    return left
+    except psutil.NoSuchProcess:
+        # Its parent has waited for it meanwhile.
+        return False
+    return False
 
 
 def _adopt_orphans(*, adopt: bool) -> None:
