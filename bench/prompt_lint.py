@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from contexten_core.events.models import EventProvider
 from contexten_core.prompts.fields import EVENT_TYPES, actions_of
-from contexten_core.prompts.lint import lint
+from contexten_core.prompts.lint.lint import lint
 from contexten_core.prompts.models import ConditionOperator, Executor, LogicalOperator
 from contexten_core.prompts.spec import ConditionSpec, OutputSpec, OutputType, PromptSpec, VariableSpec
 

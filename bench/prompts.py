@@ -23,7 +23,7 @@ import psutil
 
 from contexten_core.prompts.conditions import holds
 from contexten_core.prompts.explanation import replay
-from contexten_core.prompts.index import LivePrompt, PromptIndex
+from contexten_core.prompts.index.index import LivePrompt, PromptIndex
 from contexten_core.prompts.models import ConditionOperator, LogicalOperator
 from contexten_core.prompts.select import choose
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec

@@ -14,7 +14,7 @@ from contexten_core.events.leases import LeaseKeeper
 from contexten_core.execution.git import GitMirrors
 from contexten_core.performance.monitor import PerformanceMonitor
 from contexten_core.prompts.catalogue import PromptCatalogue
-from contexten_core.prompts.render import Renderer
+from contexten_core.prompts.templates.render import Renderer
 from contexten_core.security.encryption import Vault, open_vault
 from contexten_core.security.redaction import Redactor, redactor_of
 from contexten_core.settings import Settings, get_settings

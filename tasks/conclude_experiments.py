@@ -1,7 +1,7 @@
 from prefect import task
 
 from contexten_core.db import utc_now
-from contexten_core.prompts.experiments import Concluded, conclude_due
+from contexten_core.prompts.experiments.conduct import Concluded, conclude_due
 from contexten_core.runtime import current_runtime
 from tasks.policy import POLICY
 

@@ -10,10 +10,10 @@ import typer
 from contexten.cli.output import AsJson, failures_explained, print_json, with_session
 from contexten_core.errors import InvalidInputError
 from contexten_core.prompts.files import PromptFileError
-from contexten_core.prompts.files_yaml import text_of
-from contexten_core.prompts.lint import Finding, Severity, lint
-from contexten_core.prompts.lint_places import CheckedFile, read_checked
-from contexten_core.prompts.lint_stored import lint_stored
+from contexten_core.prompts.files.yaml import text_of
+from contexten_core.prompts.lint.lint import Finding, Severity, lint
+from contexten_core.prompts.lint.places import CheckedFile, read_checked
+from contexten_core.prompts.lint.stored import lint_stored
 from contexten_core.prompts.whatif import MOST_EVENTS, WhatIf, whatif
 from contexten_core.settings import get_settings
 

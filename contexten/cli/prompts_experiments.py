@@ -12,9 +12,11 @@ from contexten.cli.output import AsJson, coloured, err, out, print_json, print_t
 from contexten.cli.prompts_versions import Message, Slug, account
 from contexten_core.db import utc_now
 from contexten_core.errors import NotFoundError
-from contexten_core.prompts import experiment_store, experiments, store
+from contexten_core.prompts import store
 from contexten_core.prompts.choose import Variant
-from contexten_core.prompts.experiment_results import Guardrails
+from contexten_core.prompts.experiments import conduct as experiments
+from contexten_core.prompts.experiments import store as experiment_store
+from contexten_core.prompts.experiments.results import Guardrails
 from contexten_core.prompts.models import PromptExperimentModel, PromptModel
 from contexten_core.prompts.usage import LONGEST_DAYS, UsageBy, usage_of
 from contexten_core.runtime import Runtime

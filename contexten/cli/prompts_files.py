@@ -24,10 +24,10 @@ from contexten_core.db.paging import LARGEST_PAGE
 from contexten_core.errors import ConfigurationError
 from contexten_core.projects import store
 from contexten_core.prompts.files import diff_specs, schema
-from contexten_core.prompts.files_folder import Written, pull_into, read_text, text_files
-from contexten_core.prompts.files_push import Change, Pushed, push, read_files, stored_specs, with_versions
-from contexten_core.prompts.project_file import project_schema
-from contexten_core.prompts.starter_commands import commands_of
+from contexten_core.prompts.files.folder import Written, pull_into, read_text, text_files
+from contexten_core.prompts.files.push import Change, Pushed, push, read_files, stored_specs, with_versions
+from contexten_core.prompts.project_file.read import project_schema
+from contexten_core.prompts.starter.commands import commands_of
 from contexten_core.runtime import Runtime
 
 Paths = Annotated[list[Path], typer.Argument(help="Files of prompts, or folders of them.")]
@@ -151,7 +151,7 @@ def print_schema(
 
 def init(as_json: AsJson = False) -> None:
     """Install the starter set: prompts that are useful as they are, and that show how others are written."""
-    from contexten_core.prompts.starter import install_starter
+    from contexten_core.prompts.starter.install import install_starter
 
     async def work(runtime: Runtime) -> list[dict[str, Any]]:
         async with runtime.database.reading() as session:

@@ -14,8 +14,8 @@ from contexten_core.events.history import resolve_id
 from contexten_core.events.models import EventModel
 from contexten_core.prompts.preview import Preview
 from contexten_core.prompts.preview import preview as preview_of
-from contexten_core.prompts.render import Renderer
 from contexten_core.prompts.spec import PromptSpec
+from contexten_core.prompts.templates.render import Renderer
 from contexten_core.runtime import Runtime
 
 _LARGEST_FILE = 10_000_000

@@ -11,6 +11,8 @@ from contexten_core.integrations.github_comments import GitHubComments, GitHubRe
 from contexten_core.integrations.github_labels import GitHubLabels
 from contexten_core.integrations.github_pulls import GitHubPulls
 from contexten_core.integrations.github_reviews import GitHubReviews
+from contexten_core.integrations.linear import LinearPoster
+from contexten_core.integrations.slack import SlackPoster
 from contexten_core.settings import Settings
 
 
@@ -57,5 +59,7 @@ def posters_of(settings: Settings, database: Database) -> Posters:
             GitHubLabels(settings, database, client=github),
             GitHubChecks(settings, database, client=github),
             GitHubPulls(settings, database, client=github),
+            LinearPoster(settings, database),
+            SlackPoster(settings, database),
         ]
     )

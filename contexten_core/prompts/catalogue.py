@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.prompts import catalogue_store
 from contexten_core.prompts.catalogue_store import Revision
-from contexten_core.prompts.index import LivePrompt, PromptIndex
+from contexten_core.prompts.index.index import LivePrompt, PromptIndex
 
 
 class PromptCatalogue:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contexten_core.prompts.index import LivePrompt
+from contexten_core.prompts.index.index import LivePrompt
 from contexten_core.prompts.models import (
     ExperimentStatus,
     PromptCatalogueModel,

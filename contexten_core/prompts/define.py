@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.prompts.models import ConditionOperator, PromptModel
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec
-from contexten_core.prompts.template_check import literal
+from contexten_core.prompts.templates.check import literal
 from contexten_core.prompts.versions import save_spec
 
 __all__ = ["CHECKED_ACTIONS", "ConditionSpec", "PromptSpec", "checks_of", "define_prompt"]

@@ -17,7 +17,7 @@ from contexten_core.prompts.conditions import (
     look_up,
     verdict,
 )
-from contexten_core.prompts.index import Judged, LivePrompt, PromptIndex, rank
+from contexten_core.prompts.index.index import Judged, LivePrompt, PromptIndex, rank
 from contexten_core.prompts.spec import ConditionSpec
 
 __all__ = ["Candidate", "ConditionVerdict", "Explanation", "Others", "explain", "explanation_of", "replay"]

@@ -19,11 +19,11 @@ from contexten_core.events.steps import Step
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.conditions import look_up
 from contexten_core.prompts.fields import CHANGE, CODE, FIELDS, FieldType, known_fields, root_of
-from contexten_core.prompts.instruction import Rendered, fill_in, prepare
-from contexten_core.prompts.render import Renderer
 from contexten_core.prompts.spec import PromptSpec, VariableType, spec_of
-from contexten_core.prompts.template_check import mistyped, parse_reference
-from contexten_core.prompts.template_language import suggestion
+from contexten_core.prompts.templates.check import mistyped, parse_reference
+from contexten_core.prompts.templates.instruction import Rendered, fill_in, prepare
+from contexten_core.prompts.templates.language import suggestion
+from contexten_core.prompts.templates.render import Renderer
 from contexten_core.prompts.versions import get_reference
 
 _TYPES = {

@@ -18,13 +18,13 @@ from contexten_core.projects.resolve import Target
 from contexten_core.prompts import catalogue_store, store
 from contexten_core.prompts.code_fields import code_fields
 from contexten_core.prompts.conditions import ConditionVerdict
-from contexten_core.prompts.experiments import variant_for
+from contexten_core.prompts.experiments.conduct import variant_for
 from contexten_core.prompts.explanation import Candidate, Explanation, explain
 from contexten_core.prompts.fields import known_fields
-from contexten_core.prompts.index import LivePrompt, PromptIndex
+from contexten_core.prompts.index.index import LivePrompt, PromptIndex
 from contexten_core.prompts.models import Executor
-from contexten_core.prompts.project_file import FILE_NAME, ProjectFile, apply, idle_narrowings, is_from_file
-from contexten_core.prompts.project_file_source import project_file_of
+from contexten_core.prompts.project_file.read import FILE_NAME, ProjectFile, apply, idle_narrowings, is_from_file
+from contexten_core.prompts.project_file.source import project_file_of
 from contexten_core.prompts.spec import OutputSpec, OutputType, PromptSpec, TemplateSpec, VariableSpec
 from contexten_core.security.text import one_line
 from contexten_core.tasks import trust

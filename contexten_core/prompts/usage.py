@@ -9,8 +9,10 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contexten_core.prompts import experiment_store, statistics, usage_store
-from contexten_core.prompts.statistics import Interval, Rate
+from contexten_core.prompts import usage_store
+from contexten_core.prompts.experiments import statistics
+from contexten_core.prompts.experiments import store as experiment_store
+from contexten_core.prompts.experiments.statistics import Interval, Rate
 
 LONGEST_DAYS = 366
 _MOST_ROWS = 500

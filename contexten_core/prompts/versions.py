@@ -37,7 +37,7 @@ from contexten_core.prompts.models import (
 )
 from contexten_core.prompts.references import get_reference, no_prompt, no_version, resolve_reference
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec, content_of, digest_of, spec_of
-from contexten_core.prompts.text_check import check_texts
+from contexten_core.prompts.templates.saving import check_texts
 
 __all__ = [
     "Saved",

@@ -21,8 +21,8 @@ from contexten_core.prompts.catalogue import PromptCatalogue
 from contexten_core.prompts.conditions import join, judge
 from contexten_core.prompts.explanation import explanation_of
 from contexten_core.prompts.fields import is_later, known_fields
-from contexten_core.prompts.index import LivePrompt, PromptIndex, rank
-from contexten_core.prompts.lint_findings import listed, said, shown
+from contexten_core.prompts.index.index import LivePrompt, PromptIndex, rank
+from contexten_core.prompts.lint.findings import listed, said, shown
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec, content_of, digest_of
 from contexten_core.prompts.whatif_store import SelectedRun
 from contexten_core.security.text import one_line

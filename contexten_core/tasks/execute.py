@@ -16,8 +16,8 @@ from contexten_core.execution.executor import Report
 from contexten_core.execution.results import Ended
 from contexten_core.learning.failure import Failure, FailureKind, explain_failure
 from contexten_core.projects.resolve import Target
-from contexten_core.prompts.render import TemplateError
 from contexten_core.prompts.select import Choice
+from contexten_core.prompts.templates.render import TemplateError
 from contexten_core.tasks import store
 from contexten_core.tasks.carry_out import Say, carry_out
 from contexten_core.tasks.change import add_task, change_status

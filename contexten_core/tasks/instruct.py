@@ -10,9 +10,9 @@ from contexten_core.events.steps import StepRecord
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.code_fields import code_fields
 from contexten_core.prompts.fields import CHANGE, CODE, known_fields
-from contexten_core.prompts.instruction import fill_in, prepare
 from contexten_core.prompts.select import Choice
 from contexten_core.prompts.spec import PromptSpec
+from contexten_core.prompts.templates.instruction import fill_in, prepare
 
 
 @dataclass(frozen=True, slots=True)

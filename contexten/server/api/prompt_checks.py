@@ -11,8 +11,8 @@ from contexten.server.api.routing import api_router
 from contexten.server.dependencies import Reading, SettingsOf
 from contexten_core.inputs import Input
 from contexten_core.prompts.files import read_prompt_file
-from contexten_core.prompts.lint import Severity, lint
-from contexten_core.prompts.lint_stored import lint_stored
+from contexten_core.prompts.lint.lint import Severity, lint
+from contexten_core.prompts.lint.stored import lint_stored
 from contexten_core.prompts.whatif import whatif
 
 router = api_router("/api/prompts", "prompts")

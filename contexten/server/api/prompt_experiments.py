@@ -14,9 +14,10 @@ from contexten.server.auth import CallerOf
 from contexten.server.dependencies import OrchestratorOf, Reading
 from contexten_core.db import utc_now
 from contexten_core.inputs import LARGEST_COUNT, Input, Line
-from contexten_core.prompts import experiment_store, experiments
 from contexten_core.prompts.choose import Variant
-from contexten_core.prompts.experiment_results import Guardrails, Results
+from contexten_core.prompts.experiments import conduct as experiments
+from contexten_core.prompts.experiments import store as experiment_store
+from contexten_core.prompts.experiments.results import Guardrails, Results
 from contexten_core.prompts.models import ExperimentStatus, PromptExperimentModel
 
 router = api_router("/api/prompt-experiments", "prompts")

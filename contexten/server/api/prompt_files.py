@@ -16,8 +16,8 @@ from contexten_core.inputs import Input, Name
 from contexten_core.prompts import store, versions
 from contexten_core.prompts.changes import LONGEST_MESSAGE
 from contexten_core.prompts.files import write_prompts
-from contexten_core.prompts.files_push import Change, push, read_files
-from contexten_core.prompts.files_yaml import LARGEST_FILE
+from contexten_core.prompts.files.push import Change, push, read_files
+from contexten_core.prompts.files.yaml import LARGEST_FILE
 
 router = api_router("/api", "prompts")
 

@@ -15,8 +15,8 @@ from contexten.server.dependencies import Reading
 from contexten_core.inputs import Input, JSONObject, Line, LongText
 from contexten_core.prompts import store, versions
 from contexten_core.prompts.preview import preview
-from contexten_core.prompts.render import Renderer
 from contexten_core.prompts.spec import LIVE, spec_of
+from contexten_core.prompts.templates.render import Renderer
 
 router = api_router("/api/prompts", "prompts")
 

@@ -12,7 +12,7 @@ from contexten.server.api.shapes import Moment
 from contexten.server.dependencies import Reading
 from contexten_core.db import utc_now
 from contexten_core.prompts import store
-from contexten_core.prompts.statistics import Interval
+from contexten_core.prompts.experiments.statistics import Interval
 from contexten_core.prompts.usage import LONGEST_DAYS, UsageBy, usage_of
 
 router = api_router("/api/prompts", "prompts")

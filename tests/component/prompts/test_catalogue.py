@@ -10,7 +10,7 @@ from sqlalchemy import event
 from contexten_core.db import Database
 from contexten_core.prompts.catalogue import PromptCatalogue
 from contexten_core.prompts.change import delete_prompt, update_prompt
-from contexten_core.prompts.index import PromptIndex
+from contexten_core.prompts.index.index import PromptIndex
 from contexten_core.prompts.inputs import PromptUpdate
 from contexten_core.prompts.labels import remove_label, set_label
 from contexten_core.prompts.models import ConditionOperator, PromptStatus

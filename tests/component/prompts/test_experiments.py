@@ -12,15 +12,17 @@ from contexten_core.db import Database
 from contexten_core.errors import ConflictError, InvalidInputError, NotFoundError
 from contexten_core.events.models import EventModel, EventProvider, RunModel
 from contexten_core.projects.add import add_repository
-from contexten_core.prompts import experiment_store, experiments, version_store
+from contexten_core.prompts import version_store
 from contexten_core.prompts.changes import page_changes
 from contexten_core.prompts.choose import Variant, VariantChoice
-from contexten_core.prompts.experiment_results import Guardrails, Results
-from contexten_core.prompts.experiments import Concluded, News
+from contexten_core.prompts.experiments import conduct as experiments
+from contexten_core.prompts.experiments import store as experiment_store
+from contexten_core.prompts.experiments.conduct import Concluded, News
+from contexten_core.prompts.experiments.results import Guardrails, Results
+from contexten_core.prompts.experiments.statistics import Interval
 from contexten_core.prompts.labels import ProtectedLabelError, labels_of, set_label
 from contexten_core.prompts.models import ExperimentStatus, PromptExperimentModel
 from contexten_core.prompts.spec import LIVE, PromptSpec
-from contexten_core.prompts.statistics import Interval
 from contexten_core.prompts.usage import count_outcome
 from contexten_core.prompts.versions import save_spec
 from contexten_core.settings import Settings

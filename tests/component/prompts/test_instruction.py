@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from contexten_core.db import Database
-from contexten_core.prompts.instruction import Rendered, pick_template, prepare, render_prompt
-from contexten_core.prompts.render import Renderer, TemplateError
 from contexten_core.prompts.spec import PromptSpec, TemplateSpec, VariableSpec, VariableType
+from contexten_core.prompts.templates.instruction import Rendered, pick_template, prepare, render_prompt
+from contexten_core.prompts.templates.render import Renderer, TemplateError
 from contexten_core.prompts.versions import save_spec
 
 FIELDS: dict[str, Any] = {

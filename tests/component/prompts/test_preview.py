@@ -17,8 +17,8 @@ from contexten.cli import prompts_preview
 from contexten_core.errors import InvalidInputError, NotFoundError
 from contexten_core.prompts.files import write_prompt_file
 from contexten_core.prompts.preview import Preview, preview
-from contexten_core.prompts.render import Renderer, TemplateError
 from contexten_core.prompts.spec import PromptSpec, TemplateSpec
+from contexten_core.prompts.templates.render import Renderer, TemplateError
 from contexten_core.prompts.versions import save_spec
 from contexten_core.settings import DatabaseConfig, get_settings
 

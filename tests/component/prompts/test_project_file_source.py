@@ -11,10 +11,10 @@ from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.projects import store
 from contexten_core.projects.add import add_repository
 from contexten_core.projects.resolve import Target
-from contexten_core.prompts import project_file_source
 from contexten_core.prompts.models import Executor
-from contexten_core.prompts.project_file import ProjectFile, apply
-from contexten_core.prompts.project_file_source import project_file_of
+from contexten_core.prompts.project_file import source as project_file_source
+from contexten_core.prompts.project_file.read import ProjectFile, apply
+from contexten_core.prompts.project_file.source import project_file_of
 
 if TYPE_CHECKING:
     from tests.component.conftest import Worker

@@ -15,11 +15,11 @@ from contexten_core.errors import ConflictError
 from contexten_core.prompts import store
 from contexten_core.prompts.changes import page_changes
 from contexten_core.prompts.files import PromptFileError
-from contexten_core.prompts.files_folder import Written, pull_into
-from contexten_core.prompts.files_push import Change, Pushed, push, read_files
-from contexten_core.prompts.files_version import with_versions
+from contexten_core.prompts.files.folder import Written, pull_into
+from contexten_core.prompts.files.push import Change, Pushed, push, read_files
+from contexten_core.prompts.files.version import with_versions
 from contexten_core.prompts.models import PromptStatus
-from contexten_core.prompts.starter import STARTER, install_starter
+from contexten_core.prompts.starter.install import STARTER, install_starter
 from contexten_core.settings import DatabaseConfig, Settings, get_settings
 
 CHECKS = """\

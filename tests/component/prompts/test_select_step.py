@@ -18,9 +18,9 @@ from contexten_core.prompts.catalogue import PromptCatalogue
 from contexten_core.prompts.change import delete_prompt
 from contexten_core.prompts.choose import Variant
 from contexten_core.prompts.define import ConditionSpec, PromptSpec, define_prompt
-from contexten_core.prompts.experiments import start_experiment
+from contexten_core.prompts.experiments.conduct import start_experiment
 from contexten_core.prompts.explanation import explanation_of, replay
-from contexten_core.prompts.index import PromptIndex
+from contexten_core.prompts.index.index import PromptIndex
 from contexten_core.prompts.match import match_event, stored_explanation
 from contexten_core.prompts.models import ConditionOperator, Executor, PromptModel
 from contexten_core.prompts.select import Choice

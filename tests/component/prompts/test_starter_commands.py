@@ -12,8 +12,8 @@ from contexten_core.projects.add import add_repository
 from contexten_core.projects.models import ProjectModel
 from contexten_core.prompts import store
 from contexten_core.prompts.models import PromptStatus
-from contexten_core.prompts.starter import Installed, install_starter
-from contexten_core.prompts.starter_commands import commands_of
+from contexten_core.prompts.starter.commands import commands_of
+from contexten_core.prompts.starter.install import Installed, install_starter
 
 if TYPE_CHECKING:
     from tests.component.conftest import Worker

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from contexten_core.db import Database
-from contexten_core.prompts.render import TemplateError
 from contexten_core.prompts.spec import PromptSpec, TemplateSpec, VariableSpec, VariableType
+from contexten_core.prompts.templates.render import TemplateError
 from contexten_core.prompts.versions import resolve_reference, save_spec
 
 SPEC = PromptSpec(slug="review", name="Review", template="Review it.", executor_config={"command": "make"})

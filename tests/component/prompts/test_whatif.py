@@ -11,7 +11,7 @@ from contexten_core.events.claim import RunRef
 from contexten_core.events.models import RunModel
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.define import define_prompt
-from contexten_core.prompts.lint_stored import lint_stored
+from contexten_core.prompts.lint.stored import lint_stored
 from contexten_core.prompts.models import ConditionOperator
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec
 from contexten_core.prompts.whatif import WhatIf, whatif

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from contexten_core.prompts.experiment_results import (
+from contexten_core.prompts.experiments.results import (
     Results,
     Tally,
     Verdict,
@@ -11,8 +11,8 @@ from contexten_core.prompts.experiment_results import (
     results_of,
     verdict,
 )
+from contexten_core.prompts.experiments.statistics import Sums
 from contexten_core.prompts.models import PromptExperimentModel
-from contexten_core.prompts.statistics import Sums
 
 START = datetime(2026, 1, 7, 10, 0, tzinfo=UTC)
 

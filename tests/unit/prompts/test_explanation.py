@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contexten_core.prompts.explanation import MOST_TOLD, Explanation, Others, explanation_of, replay
-from contexten_core.prompts.index import LivePrompt, PromptIndex
+from contexten_core.prompts.index.index import LivePrompt, PromptIndex
 from contexten_core.prompts.models import ConditionOperator, LogicalOperator
 from contexten_core.prompts.select import choose
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec

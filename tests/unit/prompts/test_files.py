@@ -19,7 +19,7 @@ from contexten_core.prompts.files import (
     write_prompt_file,
     write_prompts,
 )
-from contexten_core.prompts.files_yaml import parse
+from contexten_core.prompts.files.yaml import parse
 from contexten_core.prompts.inputs import check_spec
 from contexten_core.prompts.models import ConditionOperator, Executor, LogicalOperator, PromptType
 from contexten_core.prompts.spec import (

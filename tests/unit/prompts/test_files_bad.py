@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from contexten_core.prompts.files import PromptFileError, read_prompt_file, read_prompts
-from contexten_core.prompts.files_yaml import LARGEST_FILE, text_of
+from contexten_core.prompts.files.yaml import LARGEST_FILE, text_of
 
 GOOD = "prompts:\n  - slug: a\n    name: A\n    template: x\n"
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contexten_core.prompts.conditions import holds
-from contexten_core.prompts.index import LivePrompt, PromptIndex
+from contexten_core.prompts.index.index import LivePrompt, PromptIndex
 from contexten_core.prompts.models import ConditionOperator, LogicalOperator
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec
 
@@ -81,7 +81,7 @@ events = st.builds(
 @given(prompts, events, st.sampled_from([0, 1, 32]))
 def test_it_finds_what_the_naive_evaluator_finds(known: list[LivePrompt], event: dict[str, Any], crowded: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("contexten_core.prompts.index._CROWDED", crowded)
+        patch.setattr("contexten_core.prompts.index.index._CROWDED", crowded)
         patch.setattr("contexten_core.prompts.index_texts._PATTERNS_AT_ONCE", 3)
         index = PromptIndex.build(known)
 

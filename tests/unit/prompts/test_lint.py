@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from contexten_core.prompts.index import LivePrompt
-from contexten_core.prompts.lint import Finding, Severity, lint
+from contexten_core.prompts.index.index import LivePrompt
+from contexten_core.prompts.lint.lint import Finding, Severity, lint
 from contexten_core.prompts.models import ConditionOperator, Executor, LogicalOperator, PromptStatus
 from contexten_core.prompts.spec import ConditionSpec, OutputSpec, OutputType, PromptSpec, VariableSpec
 from contexten_core.settings import Settings

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contexten_core.prompts.conditions import holds
-from contexten_core.prompts.lint import lint
+from contexten_core.prompts.lint.lint import lint
 from contexten_core.prompts.models import ConditionOperator, LogicalOperator
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec
 

@@ -13,10 +13,12 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # no
 from contexten_core.errors import ConfigurationError
 from contexten_core.prompts.conditions import holds
 from contexten_core.prompts.files import PromptFileError
-from contexten_core.prompts.files_yaml import parse
-from contexten_core.prompts.index import LivePrompt
+from contexten_core.prompts.files.yaml import parse
+from contexten_core.prompts.index.index import LivePrompt
 from contexten_core.prompts.models import ConditionOperator, Executor, LogicalOperator
-from contexten_core.prompts.project_file import (
+from contexten_core.prompts.project_file.narrow import Narrowing, narrowed
+from contexten_core.prompts.project_file.power import Power, power_of
+from contexten_core.prompts.project_file.read import (
     ProjectFile,
     apply,
     idle_narrowings,
@@ -24,8 +26,6 @@ from contexten_core.prompts.project_file import (
     project_schema,
     read_project_file,
 )
-from contexten_core.prompts.project_narrow import Narrowing, narrowed
-from contexten_core.prompts.project_power import Power, power_of
 from contexten_core.prompts.spec import ConditionSpec, OutputSpec, OutputType, PromptSpec
 
 CASHBOX = "Acme/Cashbox"

@@ -17,8 +17,8 @@ from contexten.cli import (
 )
 from contexten_core.prompts.files import read_prompts, schema
 from contexten_core.prompts.models import ConditionOperator
-from contexten_core.prompts.project_file import read_project_file
-from contexten_core.prompts.starter import STARTER
+from contexten_core.prompts.project_file.read import read_project_file
+from contexten_core.prompts.starter.install import STARTER
 
 GUIDE = (Path(__file__).parents[3] / "docs/guides/prompts.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)

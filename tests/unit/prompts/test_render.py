@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contexten_core.errors import UnavailableError
-from contexten_core.prompts.render import Renderer, RenderLimits, TemplateError, TemplateSource
-from contexten_core.prompts.template_check import literal
+from contexten_core.prompts.templates.check import literal
+from contexten_core.prompts.templates.render import Renderer, RenderLimits, TemplateError, TemplateSource
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -418,7 +418,7 @@ async def test_a_child_ends_with_the_process_that_started_it() -> None:
     program = """
 import asyncio, os, signal
 from contexten_core.errors import UnavailableError
-from contexten_core.prompts.render import Renderer, TemplateSource
+from contexten_core.prompts.templates.render import Renderer, TemplateSource
 async def main():
     renderer = Renderer()
     await renderer.render(TemplateSource("t", "{{ 1 }}"), {})
@@ -455,16 +455,17 @@ async def test_a_child_has_no_files_no_environment_and_little_memory(renderer: R
 
 async def test_a_child_imports_nothing_of_ours_but_what_renders() -> None:
     program = (
-        "import sys, json; import contexten_core.prompts.render_child;"
+        "import sys, json; import contexten_core.prompts.templates.child;"
         "print(json.dumps([name for name in sys.modules if name.startswith(('contexten', 'sqlalchemy', 'pydantic'))]))"
     )
     done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
     assert sorted(json.loads(done.stdout)) == [
         "contexten_core",
         "contexten_core.prompts",
-        "contexten_core.prompts.render_child",
-        "contexten_core.prompts.template_filters",
-        "contexten_core.prompts.template_language",
+        "contexten_core.prompts.templates",
+        "contexten_core.prompts.templates.child",
+        "contexten_core.prompts.templates.filters",
+        "contexten_core.prompts.templates.language",
     ]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.explanation import Explanation
-from contexten_core.prompts.index import LivePrompt, PromptIndex
+from contexten_core.prompts.index.index import LivePrompt, PromptIndex
 from contexten_core.prompts.models import ConditionOperator
 from contexten_core.prompts.select import choose, known_fields
 from contexten_core.prompts.spec import ConditionSpec, PromptSpec

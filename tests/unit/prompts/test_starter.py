@@ -15,12 +15,12 @@ from contexten_core.events.normalise_linear import normalise_linear
 from contexten_core.events.normalise_slack import normalise_slack
 from contexten_core.prompts.conditions import holds
 from contexten_core.prompts.files import read_prompt_file, write_prompt_file
-from contexten_core.prompts.instruction import render_prompt
-from contexten_core.prompts.lint import lint
+from contexten_core.prompts.lint.lint import lint
 from contexten_core.prompts.models import Executor
-from contexten_core.prompts.render import Renderer
 from contexten_core.prompts.spec import OutputType, PromptSpec
-from contexten_core.prompts.starter import STARTER
+from contexten_core.prompts.starter.install import STARTER
+from contexten_core.prompts.templates.instruction import render_prompt
+from contexten_core.prompts.templates.render import Renderer
 
 WEBHOOKS = Path(__file__).parents[4] / "shared" / "data" / "webhooks"
 BY_SLUG = {spec.slug: spec for spec in STARTER}

@@ -5,7 +5,7 @@ from statistics import fmean, variance
 
 import pytest
 
-from contexten_core.prompts.statistics import (
+from contexten_core.prompts.experiments.statistics import (
     Z95,
     Rate,
     Sums,

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from contexten_core.prompts.fields import FIELDS, root_of
-from contexten_core.prompts.render import Problem, check_template, includes_in, names_in
 from contexten_core.prompts.spec import PromptSpec, TemplateSpec, VariableSpec, VariableType
-from contexten_core.prompts.template_check import PartProblem, check_prompt, mistyped
-from contexten_core.prompts.template_language import NAMESPACES
+from contexten_core.prompts.templates.check import PartProblem, check_prompt, mistyped
+from contexten_core.prompts.templates.language import NAMESPACES
+from contexten_core.prompts.templates.render import Problem, check_template, includes_in, names_in
 
 TEXT = """Review {{ event.title | upper }} by {{ event['actor'] or 'nobody' }}.
 {% for path in change.paths[:5] %}

@@ -1,0 +1,1 @@
+"""Experiments: versions of a prompt that share its events until one has proved better."""

@@ -1,0 +1,1 @@
+"""Finding the few prompts that an event can concern."""

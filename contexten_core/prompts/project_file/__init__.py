@@ -1,0 +1,1 @@
+"""`.contexten.yaml`: what a repository says about prompts for itself."""

@@ -1,0 +1,1 @@
+"""Templates: checked when they are saved, and rendered in a process of their own."""
