@@ -82,7 +82,7 @@ events = st.builds(
 def test_it_finds_what_the_naive_evaluator_finds(known: list[LivePrompt], event: dict[str, Any], crowded: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("contexten_core.prompts.index.index._CROWDED", crowded)
-        patch.setattr("contexten_core.prompts.index_texts._PATTERNS_AT_ONCE", 3)
+        patch.setattr("contexten_core.prompts.index.texts._PATTERNS_AT_ONCE", 3)
         index = PromptIndex.build(known)
 
     naive = {one.spec.slug for one in known if holds(one.spec.conditions, event)}
