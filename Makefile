@@ -42,6 +42,7 @@ format: install-dev ## Put the code in its format
 	$(VENV)/bin/ruff format .
 
 bench: install-dev ## Measure, side by side in one run, and write bench/results/
+	@$(PIP) --editable '.[bench]' && $(VENV)/bin/python -m bench.engine
 	$(VENV)/bin/python -m bench.lifecycle $(ARGS)
 	$(VENV)/bin/python -m bench.errors
 	$(VENV)/bin/python -m bench.performance

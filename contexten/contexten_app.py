@@ -21,7 +21,8 @@ from contexten.handlers.system import SystemHandlers
 from contexten.place import Place
 from contexten.server import webhooks
 from contexten.server.app import create_app
-from contexten.server.serving import listen, make_server
+from contexten.server.serving import make_server
+from contexten.server.waiting import WAITS_FOR_DATABASE, started_or_waiting
 from contexten.serving_thread import serve_in_thread
 from contexten.simulation import simulate
 from contexten_core.codebase.context import Context
@@ -34,6 +35,7 @@ from contexten_core.learning.seed import seed
 from contexten_core.orchestrator import SystemOrchestrator
 from contexten_core.security.tokens import ensure_admin_token
 from contexten_core.settings import Settings, get_settings
+from deployments.listening import listen
 
 logger = logging.getLogger(__name__)
 
@@ -271,7 +273,7 @@ class ContextenApp:
     async def serve(self, host: str = "0.0.0.0", port: int = 8000, **options: Any) -> None:  # noqa: S104 - see run
         """Do what `run` does, in a running event loop."""
         self.settings.api_host, self.settings.api_port = host, port
-        listener = listen(self.settings)
+        listener = listen(host, port)
         self._serving, self._is_stopped = asyncio.current_task(), False
         try:
             await self.initialize()
@@ -308,10 +310,14 @@ class ContextenApp:
             serving.get_loop().call_soon_threadsafe(serving.cancel)
 
     @asynccontextmanager
-    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        await self.initialize()
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         try:
-            yield
+            if getattr(app.state, WAITS_FOR_DATABASE, False):
+                async with started_or_waiting(self.orchestrator, initialize=self.initialize):
+                    yield
+            else:
+                await self.initialize()
+                yield
         finally:
             await self.shutdown()
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contexten_core.db import Database, migrate, utc_now
 from contexten_core.db.strays import Strays, terminate
 from contexten_core.errors import ContextenError, InvalidInputError, is_transient
+from contexten_core.errors.breaker import BREAKERS, BreakerState
 from contexten_core.errors.handler import ErrorHandler
 from contexten_core.events.emit import PERFORMANCE_ALERT, emit
 from contexten_core.events.functions import FunctionRunner, Returned, queue
@@ -274,6 +275,9 @@ class SystemOrchestrator:
         if self.is_initialized():
             alive = self._polling is not None and not self._polling.done()
             components["event_handlers"] = "healthy" if alive else "unhealthy: stopped"
+        for dependency in BREAKERS.statuses():
+            if dependency.state is not BreakerState.CLOSED:
+                components[dependency.kind] = f"unhealthy: left alone for another {dependency.seconds:g} s"
         monitor = self.performance_monitor
         healthy = all(state == "healthy" for state in components.values())
         return {

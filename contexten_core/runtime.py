@@ -16,6 +16,7 @@ from contexten_core.performance.monitor import PerformanceMonitor
 from contexten_core.prompts.catalogue import PromptCatalogue
 from contexten_core.prompts.templates.render import Renderer
 from contexten_core.security.encryption import Vault, open_vault
+from contexten_core.security.log_redaction import redact_logs
 from contexten_core.security.redaction import Redactor, redactor_of
 from contexten_core.settings import Settings, get_settings
 
@@ -106,4 +107,5 @@ async def current_runtime() -> AsyncIterator[Runtime]:
         yield _Current.runtime
         return
     async with serving_runtime(get_settings()) as runtime:
+        redact_logs(runtime.redactor)
         yield runtime

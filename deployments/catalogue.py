@@ -10,6 +10,7 @@ from prefect import Flow
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.errors import UnknownFlowError
+from contexten_core.events.burst import burst_result
 from contexten_core.events.history import lifecycle_result
 from contexten_core.events.redelivery_store import recovery_result
 from contexten_core.learning.store import learning_result
@@ -55,6 +56,14 @@ LIFECYCLE = Workflow(
     result=lifecycle_result,
     tags=("contexten",),
 )
+BURST = Workflow(
+    name="burst",
+    deployment="backlog",
+    entrypoint="flows.burst:burst",
+    description="Many stored events, each as by the lifecycle, in one flow run.",
+    result=burst_result,
+    tags=("contexten",),
+)
 LEARNING = Workflow(
     name="learning",
     deployment="scheduled",
@@ -68,13 +77,13 @@ MAINTENANCE = Workflow(
     name="maintenance",
     deployment="scheduled",
     entrypoint="flows.maintenance:maintenance",
-    description="Deliveries that GitHub could not hand over are sent again.",
+    description="Experiments that show enough end, disk space is freed, and lost GitHub deliveries are sent again.",
     result=recovery_result,
     tags=("contexten",),
     cron="*/5 * * * *",
 )
 
-CATALOGUE: tuple[Workflow, ...] = (LIFECYCLE, LEARNING, MAINTENANCE)
+CATALOGUE: tuple[Workflow, ...] = (LIFECYCLE, BURST, LEARNING, MAINTENANCE)
 
 
 def find(name: str) -> Workflow:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import Signals
+from signal import SIGHUP, SIGTERM, Signals
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 
@@ -36,13 +36,13 @@ class RestartPolicy:
         first_delay: seconds before the first restart; doubled for each further one.
         longest_delay: seconds that a delay never exceeds.
         healthy_after: seconds a child has to stay ready for its earlier deaths to be forgotten.
-        attempts: restarts in a row before the supervisor gives up; 0 makes the first death final.
+        attempts: restarts in a row before the supervisor gives up; 0 makes the first death final, None none.
     """
 
     first_delay: float = 0.5
     longest_delay: float = 30.0
     healthy_after: float = 60.0
-    attempts: int = 8
+    attempts: int | None = 8
 
     def delay(self, failures: int) -> float:
         """Seconds to wait after the given number (1 or more) of deaths in a row."""
@@ -64,6 +64,10 @@ class Child:
         start_timeout: seconds until it has to be ready.
         stop_signals: sent one after the other, each when the one before had no effect for `patience` seconds; KILL
             follows by itself. The first one is also what the child gets when the supervisor dies (Linux).
+        hurry_signals: sent instead when there is a hurry; None where it makes no difference.
+        hurry_patience: and the seconds after each of them.
+        replaced_signal: sent before the others to a child whose successor is ready.
+        inherited: file descriptors that it gets besides, under the same numbers.
         account: whom to run as, or None for the supervisor's own account.
         mount: a mount that only this child sees, or None.
     """
@@ -75,8 +79,12 @@ class Child:
     log: Path
     ready: ReadyCheck | None = None
     start_timeout: float = 60.0
-    stop_signals: tuple[Signals, ...] = (Signals.SIGTERM,)
+    stop_signals: tuple[Signals, ...] = (SIGTERM,)
     patience: float = 5.0
+    hurry_signals: tuple[Signals, ...] | None = None
+    hurry_patience: float = 5.0
+    replaced_signal: Signals = SIGHUP
+    inherited: tuple[int, ...] = ()
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     account: Account | None = None
     mount: PrivateMount | None = None

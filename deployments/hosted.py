@@ -106,7 +106,10 @@ class HostedStack:
                 loop.call_soon_threadsafe(closing.set)
 
         self._closing = close
-        async with opened_stack(self._settings, say=self._say) as builder:
+        # Whoever ends this stack has a program wait for it.
+        hurry = asyncio.Event()
+        hurry.set()
+        async with opened_stack(self._settings, say=self._say, hurry=hurry) as builder:
             self._opened.set_result(builder)
             waiting = asyncio.create_task(closing.wait())
             watching = asyncio.create_task(builder.supervisor.wait())

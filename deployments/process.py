@@ -89,7 +89,7 @@ class ChildProcess:
             output, output_end = await PipeReader.open(receive=log.write)
             undo.callback(output.close)
             handed_on.callback(os.close, output_end)
-            report, inherited = None, []
+            report, inherited = None, list(child.inherited)
             if child.ready is None:
                 report, report_end = await _Report.open()
                 undo.callback(report.close)
@@ -141,10 +141,21 @@ class ChildProcess:
             ready.cancel()
             await asyncio.gather(ready, return_exceptions=True)
 
-    async def end(self, *, within: float) -> frozenset[ProcessId]:
-        """End the child and all that it started, within the given seconds; see `ending.end`."""
+    async def end(self, *, within: float, hurried: bool = False, replaced: bool = False) -> frozenset[ProcessId]:
+        """End the child and all that it started, within the given seconds; see `ending.end`.
+
+        Args:
+            hurried: what it could still finish is not waited for.
+            replaced: another process has taken its place, which it is told.
+        """
+        child = self._child
+        signals, patience = child.stop_signals, child.patience
+        if replaced:
+            signals = (child.replaced_signal, *signals)
+        elif hurried and child.hurry_signals is not None:
+            signals, patience = child.hurry_signals, child.hurry_patience
         try:
-            return await end(self.id, signals=self._child.stop_signals, patience=self._child.patience, within=within)
+            return await end(self.id, signals=signals, patience=patience, within=within)
         finally:
             await asyncio.wait({self._exit}, timeout=_LAST_WORDS_SECONDS)
             self._exit.cancel()

@@ -3,20 +3,23 @@
 import asyncio
 import logging
 import os
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGINT
 
 from pydantic import SecretStr
 
 from contexten_core.db import migrate, utc_now
 from contexten_core.execution.trees import remove_tree
 from contexten_core.settings import DatabaseConfig, DatabaseKind, Settings, as_environment
-from deployments.child import Child
+from deployments.child import Child, RestartPolicy
 from deployments.embedded_postgres import EmbeddedPostgres
 from deployments.home import Home
+from deployments.listening import LISTEN_FD_VARIABLE, listen
 from deployments.ports import Ports
 from deployments.prefect_server import USUAL_PORT, api_url, client_environment, prefect_server, ui_url
 from deployments.process_table import ProcessId
@@ -32,6 +35,11 @@ WEB = "web"
 WORKER = "worker"
 WEBHOOK_SECRET = "github-webhook"  # noqa: S105 - the name of the file that holds it
 _START_SECONDS = 120.0
+_WEB_PATIENCE = 8.0
+_HAND_BACK_PATIENCE = 6.0
+_OTHERS_STOP_WITHIN = 15.0
+# A part that has come up once is wanted for as long as the stack is: what it lacks may come back by itself.
+_FOR_EVER = RestartPolicy(longest_delay=10.0, attempts=None)
 _ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
 Say = Callable[[str], None]
@@ -46,6 +54,7 @@ class Stack:
     record: "StateRecord"
     urls: dict[str, str]
     ports: Ports
+    replace_web: Callable[[], Awaitable[None]]
 
     def announce(self, name: str, url: str) -> None:
         """Let others find one more part under its name."""
@@ -54,22 +63,25 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(settings: Settings, *, say: Say) -> AsyncIterator[Stack]:
+async def running_stack(settings: Settings, *, say: Say, hurry: asyncio.Event | None = None) -> AsyncIterator[Stack]:
     """Start everything that the settings do not name as being elsewhere; end it all when the block ends.
 
     Args:
         say: told, in one line each, what is being done.
+        hurry: set before or while it ends, what could still be finished is not waited for.
 
     Raises:
         StackError: another stack has this home, or a part does not start.
     """
-    async with opened_stack(settings, say=say) as builder:
+    async with opened_stack(settings, say=say, hurry=hurry) as builder:
         await builder.start_database()
         yield await builder.start_services(WEB, WORKER)
 
 
 @asynccontextmanager
-async def opened_stack(settings: Settings, *, say: Say) -> AsyncIterator["StackBuilder"]:
+async def opened_stack(
+    settings: Settings, *, say: Say, hurry: asyncio.Event | None = None
+) -> AsyncIterator["StackBuilder"]:
     """Take this home for a stack whose parts the caller starts; end all that was started when the block ends.
 
     Raises:
@@ -84,11 +96,15 @@ async def opened_stack(settings: Settings, *, say: Say) -> AsyncIterator["StackB
             await asyncio.to_thread(remove_tree, leftover)
         state = StackState(supervisor=ProcessId.of_started(os.getpid()), started_at=utc_now().isoformat(), urls={})
         record = StateRecord(home, state)
-        supervisor = Supervisor(on_change=record.set_children)
+        stop_within = settings.drain_seconds + _OTHERS_STOP_WITHIN
+        supervisor = Supervisor(on_change=record.set_children, stop_within=stop_within, hurry=hurry)
         builder = StackBuilder(home, settings.model_copy(deep=True), record, supervisor, say)
         try:
             async with supervisor:
-                yield builder
+                try:
+                    yield builder
+                finally:
+                    builder.stop_listening()
         finally:
             builder.close()
             # However the block was left: what cannot be ended stays known to the next stack.
@@ -136,8 +152,20 @@ class StackBuilder:
         self._cwd = Path.cwd()
         self._ports = Ports()
         self._postgres = EmbeddedPostgres(home, binaries=settings.postgres_bin)
+        self._listener: socket.socket | None = None
+
+    async def replace_web(self) -> None:
+        """Put a new web process in the place of each, with nobody refused meanwhile."""
+        await self.supervisor.replace(*self._names(WEB))
+
+    def stop_listening(self) -> None:
+        """Leave the socket to the web processes, which close it when they have answered."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     def close(self) -> None:
+        self.stop_listening()
         self._ports.close()
         self._postgres.close()
 
@@ -149,6 +177,7 @@ class StackBuilder:
         settings, supervisor = self.settings, self.supervisor
         if WEB in roles:
             settings.api_port = self._ports.take(settings.api_port, settings.api_host)
+            self._listener = listen(settings.api_host, settings.api_port)
         base = _base_url(settings)
         settings.public_url = settings.public_url or base
         children = []
@@ -165,9 +194,10 @@ class StackBuilder:
         await asyncio.to_thread(migrate.upgrade, settings.db)
         parts = [*(child.name for child in children), *roles]
         self._say(f"Starting {', '.join(parts)}")
-        await supervisor.start(*children, *self._roles(roles))
+        # Together, but in two groups: a worker that finishes its runs needs Prefect to the end.
+        await asyncio.gather(supervisor.start(*children), supervisor.start(*self._roles(roles)))
         self._record.set_addresses(urls=urls, database=_without_password(settings.db))
-        return Stack(settings, supervisor, self._record, urls, self._ports)
+        return Stack(settings, supervisor, self._record, urls, self._ports, self.replace_web)
 
     async def start_database(self) -> None:
         """Start PostgreSQL where we or Prefect need it."""
@@ -190,18 +220,32 @@ class StackBuilder:
         self._prefect_dsn = postgres.dsn(PREFECT_DATABASE) if for_prefect else None
 
     def _roles(self, roles: Sequence[str]) -> list[Child]:
-        names = [(role, role) for role in roles]
-        names += [(WEB, f"{WEB}-{number}") for number in range(2, self.settings.api_workers + 1) if WEB in roles]
-        return [self._role(role, name) for role, name in names]
+        return [self._role(role, name) for role in roles for name in self._names(role)]
+
+    def _names(self, role: str) -> list[str]:
+        further = range(2, self.settings.api_workers + 1) if role == WEB else ()
+        return [role, *(f"{role}-{number}" for number in further)]
 
     def _role(self, role: str, name: str) -> Child:
+        environment = role_environment(self.settings, self._home, os.environ)
+        inherited: tuple[int, ...] = ()
+        patience = _WEB_PATIENCE
+        if role == WORKER:
+            patience = self.settings.drain_seconds + _HAND_BACK_PATIENCE
+        elif self._listener is not None:
+            inherited = (self._listener.fileno(),)
+            environment[LISTEN_FD_VARIABLE] = str(self._listener.fileno())
         return Child(
             name=name,
             argv=(sys.executable, "-m", "contexten", "serve", "--role", role),
-            env=role_environment(self.settings, self._home, os.environ),
+            env=environment,
             cwd=self._cwd,
             log=self._home.log(name),
             start_timeout=_START_SECONDS,
+            patience=patience,
+            hurry_signals=(SIGINT,),
+            restart=_FOR_EVER,
+            inherited=inherited,
         )
 
 

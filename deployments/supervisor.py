@@ -14,6 +14,8 @@ from deployments.state import RunningChild
 
 # Killing and collecting come on top of waiting; they take a small part of this, except when a process is stuck.
 _KILL_RESERVE_SECONDS: Final = 2.0
+# What a group that is ended later needs at least, so that an earlier one cannot take everything.
+_ENOUGH_SECONDS: Final = 1.5
 
 OnChange = Callable[[tuple[RunningChild, ...]], None]
 
@@ -28,11 +30,22 @@ class Supervisor:
         on_change: called with the running children, in the order of their start, whenever one came or went; the stack
             writes them to its state file there. What it raises ends the stack.
         stop_within: seconds that ending all children may take, whatever they do.
+        hurry: once it is set, children end at once that would otherwise finish what they can.
+        hurry_within: the seconds for all of it then.
     """
 
-    def __init__(self, *, on_change: OnChange | None = None, stop_within: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        on_change: OnChange | None = None,
+        stop_within: float = 10.0,
+        hurry: asyncio.Event | None = None,
+        hurry_within: float = 10.0,
+    ) -> None:
+        self._hurry = hurry or asyncio.Event()
         self._on_change = on_change
         self._stop_within = stop_within
+        self._hurry_within = min(hurry_within, stop_within)
         self._groups: list[tuple[Keeper, ...]] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._stopped = False
@@ -50,8 +63,7 @@ class Supervisor:
     @property
     def running(self) -> tuple[RunningChild, ...]:
         """The children that run now, in the order of their start."""
-        entries = (keeper.running for group in self._groups for keeper in group)
-        return tuple(entry for entry in entries if entry is not None)
+        return tuple(entry for group in self._groups for keeper in group for entry in keeper.running)
 
     async def start(self, *children: Child) -> dict[str, dict[str, Any]]:
         """Start children together and wait until all of them are ready. When one fails, all of this supervisor's end.
@@ -82,6 +94,16 @@ class Supervisor:
             self._task(keeper.keep(), name=f"keeping {keeper.name}")
         return {keeper.name: report for keeper, report in zip(group, reports, strict=True)}
 
+    async def replace(self, *names: str) -> None:
+        """Put a new process in the place of each of these children, one after the other; see `Keeper.replace`."""
+        keepers = {keeper.name: keeper for group in self._groups for keeper in group}
+        for name in names:
+            if self._stopped:
+                return
+            replacing = self._task(keepers[name].replace(), name=f"replacing {name}")
+            await asyncio.wait([replacing])
+            self._tasks.remove(replacing)
+
     async def wait(self) -> NoReturn:
         """Wait for as long as all is well.
 
@@ -109,12 +131,30 @@ class Supervisor:
                 self._changed()
 
     async def _end_groups(self) -> None:
+        hastening = asyncio.create_task(self._hasten(), name="hurry")
+        try:
+            await self._end_one_by_one()
+        finally:
+            hastening.cancel()
+
+    async def _hasten(self) -> None:
+        if not self._hurry.is_set():
+            await self._hurry.wait()
+            for group in self._groups:
+                for keeper in group:
+                    keeper.hasten()
+
+    async def _end_one_by_one(self) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._stop_within - _KILL_RESERVE_SECONDS
+        within = self._hurry_within if self._hurry.is_set() else self._stop_within
+        deadline = loop.time() + within - _KILL_RESERVE_SECONDS
         while self._groups:
             # What one group does not need of its share is there for those that are ended after it.
-            share = max((deadline - loop.time()) / len(self._groups), 0)
-            await asyncio.gather(*(keeper.end(within=share) for keeper in self._groups[-1]))
+            left, others = deadline - loop.time(), len(self._groups) - 1
+            share = max(left / (others + 1), left - others * _ENOUGH_SECONDS, 0)
+            await asyncio.gather(
+                *(keeper.end(within=share, hurried=self._hurry.is_set()) for keeper in self._groups[-1])
+            )
             self._groups.pop()
 
     def _reason(self) -> BaseException:

@@ -13,30 +13,41 @@ from contexten_core.db import utc_now
 from contexten_core.errors import ConfigurationError
 from contexten_core.events.retention import prune_deliveries, prune_refusals
 from contexten_core.execution.processes import end_abandoned_commands
-from contexten_core.integrations.outbox import deliver_due
+from contexten_core.integrations.outbox import Outbox
 from contexten_core.integrations.posters import Posters, posters_of
+from contexten_core.offload import offloading
 from contexten_core.runtime import Runtime, serving_runtime
 from contexten_core.settings import DatabaseKind, Settings
+from deployments.cancellations import Cancellations
+from deployments.catalogue import BURST
 from deployments.dispatcher import dispatch
 from deployments.engine import Engine
+from deployments.in_process import signals_left_alone
 from deployments.prefect_server import health_check
 from deployments.register import register
 
 logger = logging.getLogger(__name__)
 
-_DRAIN_SECONDS = 3.0
+_HURRIED_DRAIN_SECONDS = 1.0
 # Work never delays an acknowledgement: where both want the processor, the web process gets most of it.
-_NICE = 5
+NICE = 5
 _PREFECT_SECONDS = 90.0
 _PRUNE_SECONDS = 3600.0
+_POSTS_DURING_BURST = 2
+_BURST_PACE_SECONDS = 0.25
 _PREFECT_POLL_SECONDS = 0.2
 # Prefect's own server on SQLite refuses writes at about five concurrent runs.
 _SQLITE_LIMIT = 2
 
 
-async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], object]) -> None:
-    """Work until `stop` is set; then finish or hand back what is in progress, within a few seconds."""
-    os.nice(_NICE)
+async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event, ready: Callable[[], object]) -> None:
+    """Work until `stop` is set; then finish what is in progress within DRAIN_SECONDS, and hand back the rest.
+
+    Args:
+        hurry: when it is set, a drain takes one second at most, and one that is under way ends.
+        ready: called once events are taken.
+    """
+    os.nice(NICE)
     limit = settings.max_concurrent_operations
     if settings.db.kind is DatabaseKind.SQLITE:
         limit = min(limit, _SQLITE_LIMIT)
@@ -44,34 +55,45 @@ async def work(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], o
     if abandoned := await asyncio.to_thread(end_abandoned_commands):
         logger.warning("killed %d processes of commands whose worker is gone", abandoned)
     await _prefect_answers(settings)
-    async with serving_runtime(settings) as runtime, AsyncClientContext.get_or_create() as context:
+    async with offloading(), serving_runtime(settings) as runtime, AsyncClientContext.get_or_create() as context:
         engine = Engine(
             context.client,
             await register(context.client),
             limit=limit,
             name=f"contexten-{socket.gethostname()}-{os.getpid()}",
         )
-        loops = [
+        await engine.look_for_pauses()
+        cancellations = Cancellations(runtime, engine)
+        poll = settings.prefect_poll_seconds
+        takes_on = [
             asyncio.create_task(dispatch(runtime, engine), name="dispatcher"),
-            asyncio.create_task(engine.poll_scheduled(seconds=settings.prefect_poll_seconds), name="scheduled-runs"),
-            asyncio.create_task(_deliver(runtime, posters_of(settings, runtime.database)), name="outbox"),
+            asyncio.create_task(engine.poll_scheduled(seconds=poll), name="scheduled-runs"),
             asyncio.create_task(_prune(runtime), name="retention"),
         ]
-        dispatching, polling, delivering, pruning = loops
-        ready()
+        sees_through = [
+            asyncio.create_task(_deliver(runtime, engine, posters_of(settings, runtime.database)), name="outbox"),
+            asyncio.create_task(cancellations.watch_database(), name="cancellations"),
+            asyncio.create_task(cancellations.watch_prefect(seconds=poll), name="prefect-states"),
+        ]
         stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait([stopping, *loops], return_when=asyncio.FIRST_COMPLETED)
-            for loop in loops:
-                if loop.done():
-                    loop.result()
-        finally:
-            stopping.cancel()
-            for loop in (dispatching, polling, pruning):
-                loop.cancel()
-            await engine.drain(seconds=_DRAIN_SECONDS)
-            delivering.cancel()
-            await asyncio.wait(loops)
+        with signals_left_alone():
+            ready()
+            try:
+                loops = [*takes_on, *sees_through]
+                await asyncio.wait([stopping, *loops], return_when=asyncio.FIRST_COMPLETED)
+                for loop in loops:
+                    if loop.done():
+                        loop.result()
+            finally:
+                stopping.cancel()
+                for loop in takes_on:
+                    loop.cancel()
+                hasten = _HURRIED_DRAIN_SECONDS if hurry.is_set() else settings.drain_seconds
+                hurry.clear()
+                await engine.drain(seconds=min(hasten, settings.drain_seconds), hurry=hurry)
+                for loop in sees_through:
+                    loop.cancel()
+                await asyncio.wait(loops)
 
 
 async def _prefect_answers(settings: Settings) -> None:
@@ -86,16 +108,21 @@ async def _prefect_answers(settings: Settings) -> None:
             await asyncio.sleep(_PREFECT_POLL_SECONDS)
 
 
-async def _deliver(runtime: Runtime, posters: Posters) -> None:
-    while True:
-        looked_at = 0
-        try:
-            looked_at = await deliver_due(runtime, posters)
-        except SQLAlchemyError as error:
-            logger.warning("the outbox cannot be read, will try again: %s", error)
-            await asyncio.sleep(1)
-        if not looked_at:
-            await asyncio.sleep(runtime.settings.poll_seconds)
+async def _deliver(runtime: Runtime, engine: Engine, posters: Posters) -> None:
+    async with Outbox(runtime, posters) as outbox:
+        while True:
+            started = 0
+            # GitHub takes 80 such requests a minute; while many events wait, handling them is what matters.
+            bursting = engine.is_running(BURST)
+            try:
+                started = await outbox.start_due(most=_POSTS_DURING_BURST if bursting else None)
+            except SQLAlchemyError as error:
+                logger.warning("the outbox cannot be read, will try again: %s", error)
+                await asyncio.sleep(1)
+            if bursting:
+                await asyncio.sleep(_BURST_PACE_SECONDS)
+            elif not started:
+                await outbox.wait(runtime.settings.poll_seconds)
 
 
 async def _prune(runtime: Runtime) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 
 from contexten_core.db import Database, migrate
 from contexten_core.db.models import metadata
+from contexten_core.errors.breaker import BREAKERS
 from contexten_core.settings import DatabaseConfig
 from deployments.embedded_postgres import EmbeddedPostgres
 from deployments.home import Home
@@ -38,6 +39,12 @@ class _Loop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+
+
+@pytest.fixture(autouse=True)
+def _closed_breakers() -> None:
+    """Let no test meet a circuit breaker that another one opened for the same port."""
+    BREAKERS.clear()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from contexten_core.events.history import resolve_id
 from contexten_core.runtime import Runtime
 from contexten_core.tasks.approval_store import page_approvals
 from contexten_core.tasks.approve import approval_line, decide
+from contexten_core.tasks.forecast import told
 from contexten_core.tasks.models import ApprovalModel, ApprovalStatus
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -38,7 +39,7 @@ def list_approvals(
         return
     print_table(
         "Approvals",
-        ("id", "asked for", "subject", "commit", "prompt", "status", "reason"),
+        ("id", "asked for", "subject", "commit", "prompt", "likely to take", "status", "reason"),
         [
             (
                 line["id"][:8],
@@ -46,6 +47,7 @@ def list_approvals(
                 escape(line["subject"]),
                 line["commit_sha"][:7],
                 escape(f"{line['plan']['prompt']} (version {line['plan']['version']})"),
+                escape(told(line["plan"].get("expected"))),
                 coloured(line["status"]) + (f" by {escape(line['decided_by'])}" if line["decided_by"] else ""),
                 escape(line["reason"]),
             )
@@ -71,7 +73,7 @@ def _decide(approval_id: str, *, approved: bool, as_json: bool) -> None:
         now = utc_now()
         async with runtime.database.transaction() as session:
             found = await resolve_id(session, ApprovalModel, approval_id)
-            row = await decide(session, found, approved=approved, by=account(), through="cli", now=now)
+            row = await decide(session, runtime, found, approved=approved, by=account(), through="cli", now=now)
             return approval_line(row, now)
 
     line = with_runtime(work, as_json=as_json)

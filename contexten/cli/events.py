@@ -9,12 +9,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten.cli import explain, send
 from contexten.cli.output import AsJson, Limit, coloured, err, out, print_json, print_table, with_runtime, with_session
-from contexten.cli.runs import print_steps
+from contexten.cli.prompts_versions import account
+from contexten.cli.runs import print_causes, print_steps
 from contexten_core.db import utc_now
 from contexten_core.events import refusal_store, store
 from contexten_core.events.claim import replay_event
-from contexten_core.events.history import EventHistory, event_history, event_line, function_line, resolve_id
+from contexten_core.events.history import (
+    EventHistory,
+    event_history,
+    event_line,
+    event_lines,
+    function_line,
+    resolve_id,
+    result_of,
+)
 from contexten_core.events.models import EventModel, EventStatus
+from contexten_core.events.park import discard_event
+from contexten_core.events.summary import evidence
 from contexten_core.runtime import Runtime
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -27,18 +38,23 @@ def list_events(
     limit: Limit = 20,
     status: Annotated[EventStatus | None, typer.Option(help="Only events of this status.")] = None,
     ours_too: Annotated[bool, typer.Option("--all", help="Also events of our own, such as task_completed.")] = False,
-    parked: Annotated[bool, typer.Option("--parked", help="Only those whose body could not be read.")] = False,
+    parked: Annotated[bool, typer.Option("--parked", help="Only those set aside until a person has looked.")] = False,
     refused: Annotated[bool, typer.Option("--refused", help="Instead, deliveries not taken, and why.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest events."""
+    """List the newest events.
+
+    Parked ones wait for `events replay` or `events discard`: their body could not be read, or three workers in a row
+    went away while they handled them.
+    """
     if refused:
         _list_refusals(limit=limit, as_json=as_json)
         return
 
     async def read(session: AsyncSession) -> tuple[list[dict[str, Any]], int]:
         rows = await store.newest(session, limit=limit, status=status, ours_too=ours_too, parked=parked)
-        return [event_line(row) for row in rows], await refusal_store.count_since(session, utc_now() - _REFUSED_WITHIN)
+        lines = await event_lines(session, rows)
+        return lines, await refusal_store.count_since(session, utc_now() - _REFUSED_WITHIN)
 
     lines, refusals = with_session(read, as_json=as_json)
     if as_json:
@@ -103,7 +119,7 @@ def show_event(event_id: EventId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(history.as_dict())
         return
-    line = event_line(history.event)
+    line = history.as_dict()
     out.print(f"[bold]{escape(line['title'])}[/]  {coloured(line['outcome'])}")
     for label, key in (
         ("id", "id"),
@@ -124,13 +140,32 @@ def show_event(event_id: EventId, as_json: AsJson = False) -> None:
         )
     for run in history.runs:
         out.print(f"  {'run':<11}{run.id} (attempt {run.attempt}, {run.status.value})")
+    _print_others(history)
     if history.newest:
         print_steps(history.newest)
 
 
+def _print_others(history: EventHistory) -> None:
+    """Print which other events this one has to do with, and why it is parked."""
+    event = history.event
+    if history.ahead is not None:
+        out.print(f"  waits for event {history.ahead.id}  {escape(history.ahead.name)}")
+    if event.superseded_by is not None:
+        newest = history.newest.successor if history.newest else None
+        its_run = f", whose newest run is {newest.id} ({result_of(newest)})" if newest else ""
+        out.print(f"  superseded by event {event.superseded_by}{its_run}")
+    print_causes(event.causes)
+    for told in evidence(event):
+        out.print(f"  {escape(told)}")
+    if event.parked_at is not None:
+        out.print(f"  parked {event.parked_at:%Y-%m-%d %H:%M:%S} UTC until somebody replays or discards it:")
+        for verb in ("replay", "discard"):
+            out.print(f"    contexten events {verb} {str(event.id)[:8]}")
+
+
 @app.command("replay")
 def replay(event_id: EventId, as_json: AsJson = False) -> None:
-    """Have an event that has ended handled again, as a new run."""
+    """Have an event that has ended, or is parked, handled again, as a new run."""
 
     async def work(runtime: Runtime) -> str:
         async with runtime.database.reading() as session:
@@ -143,6 +178,24 @@ def replay(event_id: EventId, as_json: AsJson = False) -> None:
         print_json({"event_id": found, "status": "pending"})
     else:
         err.print(f"Event {found} will be handled again; `contexten events show {found[:8]}` shows how it goes.")
+
+
+@app.command("discard")
+def discard(event_id: EventId, as_json: AsJson = False) -> None:
+    """Give a parked event up: it stays to be seen, and waits for nobody any longer."""
+
+    async def work(runtime: Runtime) -> dict[str, Any]:
+        async with runtime.database.reading() as session:
+            found = await resolve_id(session, EventModel, event_id)
+        await discard_event(runtime.database, found, by=account())
+        async with runtime.database.reading() as session:
+            return event_line(await session.get_one(EventModel, found))
+
+    line = with_runtime(work, as_json=as_json)
+    if as_json:
+        print_json(line)
+    else:
+        err.print(f"Event {line['id']} is discarded; `contexten events replay {line['id'][:8]}` would still handle it.")
 
 
 app.command("explain")(explain.explain)

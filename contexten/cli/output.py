@@ -46,6 +46,8 @@ COLOURS = {
     "retrying": "yellow",
     "ignored": "dim",
     "skipped": "dim",
+    "superseded": "dim",
+    "cancelled": "dim",
 }
 
 

@@ -1,4 +1,4 @@
-"""Runs: how events were handled."""
+"""Runs: how events were handled, and how one is stopped."""
 
 from typing import Annotated, Any
 
@@ -6,11 +6,15 @@ import typer
 from rich.markup import escape
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contexten.cli.output import AsJson, Limit, coloured, out, print_json, print_table, with_session
+from contexten.cli.output import AsJson, Limit, coloured, err, out, print_json, print_table, with_runtime, with_session
+from contexten.cli.prompts_versions import account
 from contexten_core.events import run_store
+from contexten_core.events.cancel import cancel_run
 from contexten_core.events.history import RunHistory, resolve_id, result_of, run_history, run_line
 from contexten_core.events.models import RunModel, RunStatus
+from contexten_core.events.steps import failures_of
 from contexten_core.events.summary import summarise_step
+from contexten_core.runtime import Runtime
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 RunId = Annotated[str, typer.Argument(help="A run's id, or the beginning of one.")]
@@ -68,6 +72,7 @@ def show_run(
     out.print(f"[bold]{escape(run.name)}[/]  {coloured(result_of(run))}")
     if run.reason:
         out.print(f"  {escape(run.reason)}")
+    _print_others(history)
     print_steps(history)
     for candidate in (run.explanation or {}).get("candidates", []):
         verdict = "applies" if candidate["applies"] else "does not apply"
@@ -88,6 +93,45 @@ def show_run(
         typer.echo(history.log)
 
 
+@app.command("cancel")
+def cancel(run_id: RunId, as_json: AsJson = False) -> None:
+    """Cancel a run in progress: it ends within seconds, and so does every process that it started."""
+
+    async def work(runtime: Runtime) -> dict[str, Any]:
+        async with runtime.database.transaction() as session:
+            found = await resolve_id(session, RunModel, run_id)
+            return run_line(await cancel_run(session, found, by=account()))
+
+    line = with_runtime(work, as_json=as_json)
+    if as_json:
+        print_json(line)
+    else:
+        err.print(f"Run {line['id']} is about to end; `contexten runs show {line['id'][:8]}` shows when it has.")
+
+
+def _print_others(history: RunHistory) -> None:
+    """Print who ended a run or is about to, and which other events it has to do with."""
+    run = history.run
+    if run.cancel_requested_at is not None:
+        ending = {RunStatus.RUNNING: "about to end", RunStatus.COMPLETED: "completed before it could be ended"}
+        asked = f"asked for by {run.cancel_by}, {run.cancel_requested_at:%Y-%m-%d %H:%M:%S} UTC"
+        out.print(f"  {ending.get(run.status, 'ended')}, {escape(asked)}")
+    if run.superseded_by is not None:
+        newest = history.successor
+        its_run = f", whose newest run is {newest.id} ({result_of(newest)})" if newest else ", which has no run yet"
+        out.print(f"  superseded by event {run.superseded_by}{its_run}")
+    print_causes(run.causes)
+
+
+def print_causes(causes: list[Any] | None) -> None:
+    """Print the earlier events that a run stands for besides its own."""
+    if causes:
+        out.print(f"  stands for {len(causes)} earlier event{'' if len(causes) == 1 else 's'} too:")
+    for cause in causes or ():
+        received = cause["received_at"][:19].replace("T", " ")
+        out.print(f"    event {cause['event_id']}  {received}  {escape(cause['name'])}")
+
+
 def print_steps(history: RunHistory) -> None:
     """Print a run's steps: what each found and how long it took."""
     rows = [
@@ -100,3 +144,9 @@ def print_steps(history: RunHistory) -> None:
         for step in history.steps
     ]
     print_table("", ("", "step", "took", "found"), rows)
+    for step in history.steps:
+        for failure in failures_of(step):
+            # The last failure of a step that failed is in the table.
+            if failure["error"] != step.error_message:
+                which = f"{step.handler_name} failed at attempt {failure['attempt']} of claim {failure['claim']}"
+                out.print(f"  {escape(which)}: {escape(failure['error'])}")

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +60,7 @@ def serve(
         elif role is Role.WORKER:
             _run_worker(settings)
         else:
-            raise typer.Exit(_run_until_signal(_serve_all(settings, demo=demo, once=once)))
+            raise typer.Exit(_run_until_signal(partial(_serve_all, settings=settings, demo=demo, once=once)))
 
 
 def _name_requests() -> None:
@@ -73,30 +76,72 @@ def _run_worker(settings: Settings) -> None:
     from deployments.worker import work
 
     async def main() -> None:
-        stop = asyncio.Event()
+        stop, hurry = asyncio.Event(), asyncio.Event()
+        is_ready = False
+
+        def ready() -> None:
+            nonlocal is_ready
+            is_ready = True
+            report_ready()
+
+        def end(number: int) -> None:
+            if number == signal.SIGINT or stop.is_set():
+                hurry.set()
+            stop.set()
+            if not is_ready:
+                working.cancel()
+
+        working = asyncio.create_task(work(settings, stop=stop, hurry=hurry, ready=ready))
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await work(settings, stop=stop, ready=report_ready)
+            asyncio.get_running_loop().add_signal_handler(number, end, number)
+        try:
+            await working
+        except asyncio.CancelledError:
+            if is_ready:
+                raise
 
     asyncio.run(main())
 
 
-def _run_until_signal(work: Coroutine[Any, Any, int]) -> int:
-    """Run `work` and return its exit code; on SIGINT or SIGTERM cancel it, once, let it clean up, and return 0."""
+@dataclass(slots=True)
+class _Wishes:
+    """What signals ask of a stack that runs: to end soon, and to have new web processes."""
+
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    renew: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def _run_until_signal(work: Callable[[_Wishes], Coroutine[Any, Any, int]]) -> int:
+    """Run `work` and return its exit code; on a signal cancel it, once, let it clean up, and return 0.
+
+    SIGTERM lets runs finish, SIGINT and any second signal do not wait for them. SIGHUP renews the web processes, unless
+    it says that the terminal of this process is gone.
+    """
+    has_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _sees_terminal()
 
     async def main() -> int:
-        task = asyncio.create_task(work)
+        wishes = _Wishes()
+        task = asyncio.create_task(work(wishes))
         signalled = False
 
-        def stop() -> None:
+        def stop(number: int) -> None:
             nonlocal signalled
+            if signalled or number != signal.SIGTERM:
+                wishes.hurry.set()
             if not signalled:
                 signalled = True
                 err.print("\nStopping…")
                 task.cancel()
 
+        def hang_up() -> None:
+            if has_terminal and not _sees_terminal():
+                stop(signal.SIGHUP)
+            else:
+                wishes.renew.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
+            asyncio.get_running_loop().add_signal_handler(number, stop, number)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
         try:
             return await task
         except asyncio.CancelledError:
@@ -107,8 +152,16 @@ def _run_until_signal(work: Coroutine[Any, Any, int]) -> int:
     return asyncio.run(main())
 
 
-async def _serve_all(settings: Settings, *, demo: bool, once: bool) -> int:  # noqa: RET503 - `wait` never returns
-    async with running_stack(settings, say=_say) as stack:
+def _sees_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+async def _serve_all(wishes: _Wishes, *, settings: Settings, demo: bool, once: bool) -> int:
+    async with running_stack(settings, say=_say, hurry=wishes.hurry) as stack:
         async with open_runtime(stack.settings) as runtime:
             wanted = once or (demo and await is_store_empty(runtime.database))
             if wanted or await is_demo_there(runtime.database):
@@ -121,7 +174,19 @@ async def _serve_all(settings: Settings, *, demo: bool, once: bool) -> int:  # n
                 if once:
                     return 0 if succeeded else 1
         err.print("Serving. Ctrl-C ends it.")
-        await stack.supervisor.wait()
+        renewing = asyncio.create_task(_renew_web(stack, wishes.renew), name="renewal")
+        try:
+            await stack.supervisor.wait()
+        finally:
+            renewing.cancel()
+
+
+async def _renew_web(stack: Stack, wanted: asyncio.Event) -> None:
+    while True:
+        await wanted.wait()
+        wanted.clear()
+        _say("Replacing the web processes")
+        await stack.replace_web()
 
 
 def _say(line: str) -> None:

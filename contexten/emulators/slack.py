@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -43,6 +43,17 @@ class NewDelivery(BaseModel):
     payload: dict[str, Any] = Field(min_length=1)
 
 
+class Press(BaseModel):
+    """That somebody presses a button of a message that was posted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    channel: str
+    ts: str
+    action_id: str
+    user: str = Field(default="U123456", pattern=r"^[UW][A-Z0-9]{1,20}$")
+
+
 def create_slack_emulator(
     *, required_token: str | None = None, capacity: int = 10_000, outlet: Outlet | None = None
 ) -> FastAPI:
@@ -75,9 +86,18 @@ def create_slack_emulator(
     async def deliver(delivery: NewDelivery) -> Json:
         return control.sent_through(outlet, SlackDelivery.of_payload(delivery.payload))
 
+    async def press(pressed: Press) -> Json:
+        message = recorder.message(pressed.channel, pressed.ts)
+        try:
+            delivery = SlackDelivery.of_press(message or {}, pressed.action_id, user=pressed.user)
+        except KeyError as error:
+            raise HTTPException(404, "There is no such message, or it has no such button.") from error
+        return control.sent_through(outlet, delivery)
+
     app.add_api_route("/api/{method}", call, methods=["GET", "POST"], response_model=None)
     app.add_api_route(f"{CONTROL_PREFIX}/made", made, methods=["GET"])
     app.add_api_route(f"{CONTROL_PREFIX}/deliveries", deliver, methods=["POST"], status_code=202)
+    app.add_api_route(f"{CONTROL_PREFIX}/press", press, methods=["POST"], status_code=202)
     return app
 
 

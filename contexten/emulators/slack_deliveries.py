@@ -75,6 +75,36 @@ class SlackDelivery:
         return cls(event=str(payload.get("type", "")), body=urlencode({"payload": text}).encode(), content_type=FORM)
 
     @classmethod
+    def of_press(cls, message: Mapping[str, Any], action_id: str, *, user: str, name: str = "ada") -> Self:
+        """Send that somebody pressed a button of a message, as `block_actions` tells of it.
+
+        Raises:
+            KeyError: the message has no such button.
+        """
+        element, block_id = _button(message, action_id)
+        channel, ts = str(message["channel"]), str(message["ts"])
+        container = {"type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": False}
+        if "thread_ts" in message:
+            container["thread_ts"] = message["thread_ts"]
+        payload: dict[str, Any] = {
+            "type": "block_actions",
+            "user": {"id": user, "username": name, "name": name, "team_id": TEAM},
+            "api_app_id": APP,
+            "token": "",
+            "container": container,
+            "trigger_id": f"1.2.{uuid4().hex}",
+            "team": {"id": TEAM, "domain": "acme"},
+            "enterprise": None,
+            "is_enterprise_install": False,
+            "channel": {"id": channel, "name": "general"},
+            "message": {part: value for part, value in message.items() if part != "channel"},
+            "state": {"values": {}},
+            "response_url": f"https://hooks.slack.com/actions/{TEAM}/1/{uuid4().hex}",
+            "actions": [{**element, "block_id": block_id, "action_ts": f"{time.time():.6f}"}],
+        }
+        return cls.of_interaction(payload)
+
+    @classmethod
     def of_command(cls, command: str, text: str = "", **fields: str) -> Self:
         """Send a slash command, such as `/deploy`: a form; `fields` add to Slack's or replace them."""
         form = {
@@ -137,6 +167,14 @@ class SlackDelivery:
         if status not in SUCCESSFUL or self.challenge is None:
             return status in SUCCESSFUL
         return self.challenge in {answer.decode("utf-8", "replace").strip(), _challenge_in(answer)}
+
+
+def _button(message: Mapping[str, Any], action_id: str) -> tuple[Mapping[str, Any], str]:
+    for block in message.get("blocks") or ():
+        for element in block.get("elements") or () if isinstance(block, Mapping) else ():
+            if isinstance(element, Mapping) and element.get("action_id") == action_id:
+                return element, str(block.get("block_id", ""))
+    raise KeyError(action_id)
 
 
 def _challenge_in(answer: bytes) -> str | None:

@@ -11,6 +11,10 @@ from contexten.emulators.slack_recorder import BOT, BOT_USER, SlackRecorder
 
 MAX_TEXT = 40_000
 MAX_BLOCKS = 50
+MAX_SECTION = 3_000
+MAX_ELEMENTS = 25
+MAX_BUTTON = 75
+MAX_VALUE = 2_000
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 999
 CHANNEL = re.compile(r"[CDG][A-Z0-9]{2,20}")
@@ -190,6 +194,8 @@ def _content(given: Arguments) -> Json:
         content["blocks"] = _object(blocks, "invalid_blocks_format")
         if not isinstance(content["blocks"], list) or len(content["blocks"]) > MAX_BLOCKS:
             raise SlackRefusalError("invalid_blocks")
+        if not all(_is_block(block) for block in content["blocks"]):
+            raise SlackRefusalError("invalid_blocks")
     if text is not None and not isinstance(text, str):
         raise SlackRefusalError("invalid_arguments")
     if not text and not content.get("blocks") and "attachments" not in given:
@@ -198,6 +204,30 @@ def _content(given: Arguments) -> Json:
         raise SlackRefusalError("msg_too_long")
     # JSON can spell half a surrogate pair, which no answer could be encoded with.
     return {**content, "text": (text or "").encode("utf-8", "replace").decode("utf-8")}
+
+
+def _is_block(block: Any) -> bool:
+    """Tell whether Slack takes a block, of the kinds that are looked at: sections and buttons."""
+    if not isinstance(block, dict) or not isinstance(block.get("type"), str):
+        return False
+    if block["type"] == "section":
+        return _is_text(block.get("text"), MAX_SECTION) or isinstance(block.get("fields"), list)
+    if block["type"] != "actions":
+        return True
+    elements = block.get("elements")
+    if not isinstance(elements, list) or not 1 <= len(elements) <= MAX_ELEMENTS:
+        return False
+    return all(
+        isinstance(element, dict)
+        and (element.get("type") != "button" or _is_text(element.get("text"), MAX_BUTTON))
+        and len(str(element.get("value", ""))) <= MAX_VALUE
+        for element in elements
+    )
+
+
+def _is_text(text: Any, longest: int) -> bool:
+    said = text.get("text") if isinstance(text, dict) else None
+    return isinstance(said, str) and 1 <= len(said) <= longest
 
 
 def _object(value: Any, error: str) -> Any:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contexten.server.api.routing import GuardedRoute
 from contexten_core.db import Database
 from contexten_core.errors import store as error_store
+from contexten_core.errors.breaker import BREAKERS, BreakerState
 from contexten_core.errors.kinds import ErrorCategory
 from contexten_core.events import outbox_store
 from contexten_core.events import store as event_store
@@ -27,6 +28,7 @@ from contexten_core.settings import Settings
 logger = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 5.0
+_OPEN = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 0.5, BreakerState.OPEN: 1.0}
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 router = APIRouter(route_class=GuardedRoute)
@@ -60,6 +62,12 @@ class Metrics:
         self._errors = Gauge(
             "contexten_errors", "Errors handled so far, by category.", ("category",), registry=self.registry
         )
+        self._dependencies = Gauge(
+            "contexten_dependency_open",
+            "1 while a dependency is left alone, 0.5 while it is tried, 0 while it answers.",
+            ("kind", "host"),
+            registry=self.registry,
+        )
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -70,6 +78,9 @@ class Metrics:
 
     async def refresh(self, database: Database) -> None:
         """Read the figures of the database, unless that was done in the last few seconds."""
+        self._dependencies.clear()
+        for dependency in BREAKERS.statuses():
+            self._dependencies.labels(dependency.kind.value, dependency.host).set(_OPEN[dependency.state])
         async with self._reading:
             if time.monotonic() - self._read_at < _FRESH_SECONDS:
                 return

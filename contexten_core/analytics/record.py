@@ -68,6 +68,7 @@ async def record_outcome(record: StepRecord, target: Target, choice: Choice, out
             seconds=outcome.duration_seconds,
             cost=outcome.cost.dollars or 0.0,
             template=outcome.template,
+            is_experiment=choice.experiment_id is not None,
             now=utc_now(),
         )
         is_new, description = await reports.conclude(session, record, target, outcome, prompt=choice.slug)

@@ -20,6 +20,7 @@ from contexten_core.codebase.models import (
 from contexten_core.db import BaseModel
 from contexten_core.db.insert import insert_once
 from contexten_core.db.paging import Page, page
+from contexten_core.db.shared import once
 
 SNAPSHOTS_KEPT = 20
 """Of each repository; the oldest make room."""
@@ -37,10 +38,13 @@ class SnapshotHead(NamedTuple):
 
 
 async def codebase(session: AsyncSession, *, repository_url: str, commit: str) -> CodebaseModel | None:
-    statement = select(CodebaseModel).where(
-        CodebaseModel.repository_url == repository_url, CodebaseModel.commit_sha == commit
-    )
-    return (await session.execute(statement)).scalar_one_or_none()
+    async def ask() -> CodebaseModel | None:
+        statement = select(CodebaseModel).where(
+            CodebaseModel.repository_url == repository_url, CodebaseModel.commit_sha == commit
+        )
+        return (await session.execute(statement)).scalar_one_or_none()
+
+    return await once(session, CodebaseModel, repository_url, commit, ask=ask)
 
 
 async def ensure_codebase(

@@ -10,15 +10,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from contexten_core.db.base import utc_now
 from contexten_core.errors import ConfigurationError, ConflictError
+from contexten_core.faults import fault_point
 from contexten_core.settings import DatabaseConfig
 
 _SQLITE_BUSY_MILLISECONDS = 30_000
@@ -93,8 +94,11 @@ class Database:
             ConflictError: on SQLite, this code holds a transaction already, and would wait for itself.
         """
         opened = self._opened
-        async with self._turn(opened), opened.sessions.begin() as session:
-            yield session
+        async with self._turn(opened), opened.sessions() as session:
+            async with session.begin():
+                yield session
+                await fault_point("before commit")
+            await fault_point("after commit")
 
     @asynccontextmanager
     async def _turn(self, opened: "_Open") -> AsyncIterator[None]:
@@ -126,13 +130,23 @@ class Database:
     @contextmanager
     def reading_now(self) -> Iterator[Session]:
         """Open a session for reading without async, on a connection of its own; blocks the calling thread."""
-        opened = self._opened
-        engine = create_engine(sync_address(opened.address), poolclass=NullPool, connect_args=opened.connect_args)
+        engine = self.engine_beside()
         try:
             with Session(engine) as session:
                 yield session
         finally:
             engine.dispose()
+
+    def engine_beside(self) -> Engine:
+        """Return an engine without async, for a thread of its own: one connection at most, the caller's to dispose."""
+        opened = self._opened
+        return create_engine(
+            sync_address(opened.address),
+            pool_size=1,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args=opened.connect_args,
+        )
 
     async def now(self, session: AsyncSession) -> datetime:
         """Return the database's clock, which all processes share; SQLite has only its own process's."""

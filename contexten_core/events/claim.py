@@ -1,26 +1,34 @@
 """Claim events, and open the run that will handle each: the next unfinished one, or a new one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import Database
 from contexten_core.errors import ConflictError, NotFoundError, UnavailableError
-from contexten_core.events import run_store, store
+from contexten_core.events import dispatch_store, run_store, store
 from contexten_core.events.models import EventModel, EventStatus, RunModel, RunStatus
 from contexten_core.events.normalise import NOBODY, NormalisedEvent, Own
 from contexten_core.events.normalise_any import normalise
 from contexten_core.events.receive_deployment import SOURCE_HEADER
 from contexten_core.runtime import Runtime
 
+_MOST_TOLD = 10
+
 
 @dataclass(frozen=True, slots=True)
 class RunRef:
     """A run in progress, with the proof (`epoch`) that it is still ours.
 
-    `abandoned_flow_run_id` is the Prefect flow run of the worker that it was taken over from.
+    Attributes:
+        abandoned_flow_run_id: the Prefect flow run of the worker that it was taken over from.
+        claims: how often the event was claimed since a step of it was last finished, this time included.
+        is_cancelled: whether somebody asked for its end before this worker took it up.
     """
 
     run_id: UUID
@@ -30,17 +38,42 @@ class RunRef:
     attempt: int
     tags: tuple[str, ...] = ()
     abandoned_flow_run_id: UUID | None = None
+    claims: int = 1
+    is_cancelled: bool = False
 
 
 async def claim_events(runtime: Runtime, *, limit: int) -> list[RunRef]:
-    """Take up to `limit` events for this worker: those that wait, and those whose worker has fallen silent."""
-    async with runtime.database.transaction() as session:
-        now = await runtime.database.now(session)
-        events = await store.claimable(session, now=now, limit=limit)
-        claimed = [await _take(session, runtime, event, now) for event in events]
+    """Take up to `limit` events for this worker: those whose worker has fallen silent, then those that wait.
+
+    An event that has been claimed too often without getting on is left to `park_suspects`.
+    """
+    settings = runtime.settings
+    try:
+        async with runtime.database.transaction() as session:
+            now = await runtime.database.now(session)
+            events = list(await dispatch_store.abandoned(session, now=now, limit=limit, suspects=False))
+            if len(events) < limit:
+                events += await dispatch_store.claimable(
+                    session,
+                    now=now,
+                    limit=limit - len(events),
+                    per_project=settings.max_concurrent_per_project,
+                    per_provider=settings.max_concurrent_per_provider,
+                )
+            claimed = await _take_all(session, runtime, events, now)
+    except IntegrityError:
+        # Another worker has taken another event of a lane at the same moment; there is a next time.
+        return []
     for run in claimed:
-        runtime.leases.hold(run.event_id)
+        runtime.leases.hold(run.event_id, epoch=run.epoch)
     return claimed
+
+
+async def _take_all(
+    session: AsyncSession, runtime: Runtime, events: Sequence[EventModel], now: datetime
+) -> list[RunRef]:
+    latest = await run_store.latest_of_all(session, [event.id for event in events]) if events else {}
+    return [_take(session, runtime, event, latest.get(event.id), now) for event in events]
 
 
 async def begin_run(runtime: Runtime, *, event_id: UUID, flow_run_id: UUID) -> RunRef:
@@ -62,7 +95,7 @@ async def begin_run(runtime: Runtime, *, event_id: UUID, flow_run_id: UUID) -> R
         if opened is not None:
             ours = event.status is EventStatus.PROCESSING and event.lease_owner == runtime.leases.owner
             if ours and opened.status is RunStatus.RUNNING:
-                return _reference(opened, event)
+                return reference(opened, event)
             if opened.status is not RunStatus.RUNNING:
                 raise UnavailableError(f"run {opened.id} has ended", hint="start another run of the event")
             raise UnavailableError(f"run {opened.id} is no longer this worker's", hint="another worker continues it")
@@ -72,9 +105,18 @@ async def begin_run(runtime: Runtime, *, event_id: UUID, flow_run_id: UUID) -> R
                 f"event {event_id} is being handled by {event.lease_owner}",
                 hint="wait for its run to end, or look at it with `contexten events show`",
             )
-        run = await _take(session, runtime, event, now)
+        if await dispatch_store.is_lane_taken(session, event):
+            raise UnavailableError(
+                f"another event of {event.subject} is being handled",
+                hint="wait for its run to end; `contexten runs list` shows it",
+            )
+        if event.rank_at is None:
+            said = normalised(event)
+            event.name, event.subject, event.source_repository = said.name, said.subject, said.repository
+        run = _take(session, runtime, event, await run_store.latest_of(session, event.id), now)
+        await session.flush()
         await attach_flow_run(session, run_id=run.run_id, flow_run_id=flow_run_id)
-    runtime.leases.hold(event_id)
+    runtime.leases.hold(event_id, epoch=run.epoch)
     return run
 
 
@@ -105,30 +147,40 @@ async def replay_event(database: Database, event_id: UUID) -> None:
         _must_be_for_a_flow(event)
         event.status = EventStatus.PENDING
         event.available_at = await database.now(session)
+        event.claims, event.causes, event.superseded_by = 0, None, None
         event.parked_at = event.reason = event.error_message = event.error_details = None
 
 
-async def _take(session: AsyncSession, runtime: Runtime, event: EventModel, now: datetime) -> RunRef:
+def _take(session: AsyncSession, runtime: Runtime, event: EventModel, run: RunModel | None, now: datetime) -> RunRef:
+    if event.status is EventStatus.PROCESSING:
+        event.error_details = with_claim(event)
     event.status = EventStatus.PROCESSING
     event.lease_owner = runtime.leases.owner
     event.lease_epoch += 1
     event.lease_expires_at = now + runtime.leases.duration
-    run = await run_store.latest_of(session, event.id)
+    event.claims += 1
     if run is None or run.status is not RunStatus.RUNNING:
-        said = normalised(event)
         event.retry_count = 0
         run = RunModel(
             id=uuid4(),
-            name=said.name,
+            name=event.name,
             event_id=event.id,
             attempt=1 if run is None else run.attempt + 1,
             status=RunStatus.RUNNING,
-            subject=said.subject,
+            subject=event.subject,
+            causes=event.causes,
             started_at=now,
         )
         session.add(run)
-        return _reference(run, event)
-    return replace(_reference(run, event), abandoned_flow_run_id=run.flow_run_id)
+        return reference(run, event)
+    return replace(reference(run, event), abandoned_flow_run_id=run.flow_run_id)
+
+
+def with_claim(event: EventModel) -> dict[str, Any]:
+    """Return what is known of how an event broke, with the claim that just came to nothing added."""
+    details = dict(event.error_details or {})
+    silent = {"owner": event.lease_owner, "until": event.lease_expires_at and event.lease_expires_at.isoformat()}
+    return {**details, "claims": [*details.get("claims", ()), silent][-_MOST_TOLD:]}
 
 
 def _must_be_for_a_flow(event: EventModel) -> None:
@@ -142,7 +194,16 @@ def normalised(event: EventModel, *, own: Own = NOBODY) -> NormalisedEvent:
     return normalise(event.provider, event.event_type, event.payload, source=source, own=own)
 
 
-def _reference(run: RunModel, event: EventModel) -> RunRef:
-    said = normalised(event)
-    tags = [event.provider.value, event.event_type, *([said.repository] if said.repository else [])]
-    return RunRef(run.id, event.id, event.lease_epoch, run.name, run.attempt, tuple(tags))
+def reference(run: RunModel, event: EventModel) -> RunRef:
+    """Return a run in progress as its worker knows it."""
+    tags = [event.provider.value, event.event_type, *([event.source_repository] if event.source_repository else [])]
+    return RunRef(
+        run.id,
+        event.id,
+        event.lease_epoch,
+        run.name,
+        run.attempt,
+        tuple(tags),
+        claims=event.claims,
+        is_cancelled=run.cancel_requested_at is not None,
+    )

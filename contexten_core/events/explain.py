@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.events import explain_store, redelivery_store, store
 from contexten_core.events.explain_store import Arrival
-from contexten_core.events.history import EventHistory, event_history, outcome_of
+from contexten_core.events.history import EventHistory, event_history, outcome_of, result_of
 from contexten_core.events.ignored import is_ignored
 from contexten_core.events.models import (
     EffectStatus,
@@ -26,12 +26,13 @@ from contexten_core.events.models import (
     RunStatus,
 )
 from contexten_core.events.steps import Step
-from contexten_core.events.summary import summarise_step
+from contexten_core.events.summary import is_suspect, summarise_step
 
 # A delivery's digest is a SHA-256 in hex; what was logged has a random one, of half that length.
 _DIGEST_LENGTH = 64
 _REPORT = "report"
 _UNFINISHED = (HandlerStatus.PENDING, HandlerStatus.RETRYING, HandlerStatus.RUNNING)
+_MADE_TO_END = (RunStatus.SUPERSEDED, RunStatus.CANCELLED)
 _NAMES = {
     EventProvider.GITHUB: "GitHub",
     EventProvider.LINEAR: "Linear",
@@ -111,7 +112,7 @@ def explain(
     return EventExplanation(
         event_id=history.event.id,
         title=history.event.title,
-        outcome=outcome_of(history.event),
+        outcome=history.outcome,
         summary=_summary(history, gates),
         gates=gates,
     )
@@ -120,18 +121,26 @@ def explain(
 def _summary(history: EventHistory, gates: Sequence[Gate]) -> str:
     event = history.event
     if event.is_record:
-        return f"{outcome_of(event)}: {_no_flow(event)}"
+        return f"{history.outcome}: {_no_flow(event)}"
     open_gate = next((gate for gate in gates[:-1] if gate.verdict in (Verdict.STOPPED, Verdict.WAITING)), None)
     newest = history.newest.run if history.newest else None
     if event.status is EventStatus.PENDING and newest is not None and newest.status is not RunStatus.RUNNING:
         return f"waiting: it will be handled again; the gates are those of attempt {newest.attempt}"
+    if history.outcome in _MADE_TO_END:
+        return _made_to_end(history)
     if open_gate is None or open_gate.name == _REPORT:
         conclusion = newest.conclusion.value if newest is not None and newest.conclusion else None
         said = event.error_message if event.status is EventStatus.FAILED else conclusion
         unsaid = f"; {open_gate.reason}" if open_gate else ""
-        return outcome_of(event) + (f": {said}" if said else "") + unsaid
-    state = "waiting" if open_gate.verdict is Verdict.WAITING else outcome_of(event)
+        return history.outcome + (f": {said}" if said else "") + unsaid
+    state = "waiting" if open_gate.verdict is Verdict.WAITING else history.outcome
     return f"{state} at {open_gate.name}: {open_gate.reason}"
+
+
+def _made_to_end(history: EventHistory) -> str:
+    successor = history.newest.successor if history.newest else None
+    told = history.event.reason or history.outcome
+    return told + (f"; its newest run is {successor.id}: {result_of(successor)}" if successor else "")
 
 
 def _received(
@@ -198,7 +207,7 @@ def _no_flow(event: EventModel) -> str:
 
 def _readable(name: str, history: EventHistory) -> Gate:
     event = history.event
-    if event.parked_at is None:
+    if event.parked_at is None or is_suspect(event):
         return Gate(name, Verdict.PASSED, "the body says what it is about", {"event_type": event.event_type})
     why = event.reason or event.error_message or "the body could not be read"
     evidence = {"parked_at": event.parked_at.isoformat(), "event_type": event.event_type}
@@ -332,33 +341,75 @@ def _of_step(name: str, history: EventHistory, step: Step) -> Gate:
                 return Gate(name, Verdict.STOPPED, str(result["reason"]), evidence)
             return Gate(name, Verdict.PASSED, summarise_step(row.handler_name, result), evidence)
         case HandlerStatus.FAILED:
-            if history.event.status is EventStatus.RETRYING:
-                again = f"{row.error_message}; {_when_again(history.event)}"
-                return Gate(name, Verdict.WAITING, again, evidence)
-            return Gate(name, Verdict.STOPPED, f"{row.error_message}", evidence)
+            return _failed(name, history, f"{row.error_message}", evidence)
         case HandlerStatus.RUNNING | HandlerStatus.PENDING | HandlerStatus.RETRYING:
-            return Gate(name, Verdict.WAITING, f"under way since {_moment(row.started_at)}", evidence)
+            if history.event.status is not EventStatus.PROCESSING:
+                return _before(name, history)
+            under_way = f"under way since {_moment(row.started_at)}"
+            return Gate(name, Verdict.WAITING, under_way + _about_to_end(history), evidence)
+
+
+def _failed(name: str, history: EventHistory, error: str, evidence: dict[str, Any]) -> Gate:
+    event = history.event
+    if event.status is EventStatus.RETRYING:
+        again = f"{error}; {_when_again(event)}{_about_to_end(history)}"
+        return Gate(name, Verdict.WAITING, again, evidence)
+    said = f"{event.reason}; before, {error}" if history.outcome in _MADE_TO_END else error
+    return Gate(name, Verdict.STOPPED, said, evidence)
 
 
 def _before(name: str, history: EventHistory) -> Gate:
     """Return why a step has not begun."""
     event, run = history.event, history.newest.run if history.newest else None
-    evidence = {"status": event.status.value, "lease_owner": event.lease_owner}
+    evidence: dict[str, Any] = {"status": event.status.value, "lease_owner": event.lease_owner}
     match event.status:
         case EventStatus.PENDING:
-            return Gate(name, Verdict.WAITING, "a worker takes it next, once one is free", evidence)
+            return Gate(
+                name, Verdict.WAITING, _why_pending(history) + _about_to_end(history), _queue(history, evidence)
+            )
         case EventStatus.PROCESSING:
-            return Gate(name, Verdict.WAITING, f"{event.lease_owner or 'a worker'} is working on it", evidence)
+            working = f"{event.lease_owner or 'a worker'} is working on it"
+            return Gate(name, Verdict.WAITING, working + _about_to_end(history), evidence)
         case EventStatus.RETRYING:
-            return Gate(name, Verdict.WAITING, f"{event.error_message}; {_when_again(event)}", evidence)
+            again = f"{event.error_message}; {_when_again(event)}"
+            return Gate(name, Verdict.WAITING, again + _about_to_end(history), _queue(history, evidence))
         case EventStatus.COMPLETED | EventStatus.FAILED | EventStatus.SKIPPED:
+            evidence["superseded_by"] = str(event.superseded_by) if event.superseded_by else None
+            if is_suspect(event):
+                evidence["details"] = event.error_details
             return Gate(name, Verdict.STOPPED, _ended_early(event, run), evidence)
 
 
+def _why_pending(history: EventHistory) -> str:
+    event, ahead = history.event, history.ahead
+    if ahead is not None:
+        state = "is being handled" if ahead.status is EventStatus.PROCESSING else "comes first"
+        return f"another event of {event.subject} {state}: {ahead.name}, event {ahead.id}"
+    if event.supersedes and history.newest is None and event.available_at > event.created_at:
+        return f"a worker takes it from {_moment(event.available_at)} on, unless another push comes before"
+    return "a worker takes it next, once one is free"
+
+
+def _about_to_end(history: EventHistory) -> str:
+    run = history.newest.run if history.newest else None
+    if run is None or run.status is not RunStatus.RUNNING or run.cancel_requested_at is None:
+        return ""
+    return f"; it is about to end: {run.cancel_reason}"
+
+
+def _queue(history: EventHistory, evidence: Mapping[str, Any]) -> dict[str, Any]:
+    waits_for = str(history.ahead.id) if history.ahead else None
+    return {**evidence, "waits_for": waits_for, "causes": history.event.causes or []}
+
+
 def _ended_early(event: EventModel, run: RunModel | None) -> str:
-    if run is None:
+    if is_suspect(event):
+        then = "`contexten events replay` has it handled again, `contexten events discard` gives it up"
+        return f"parked, {_moment(event.parked_at)}: {event.reason}; {then}"
+    if run is None and event.reason is None:
         return f"it was recorded as {outcome_of(event)}, so no flow took it up"
-    return run.reason or event.error_message or f"the run ended before, as {run.status.value}"
+    said = event.reason or (run.reason if run else None) or event.error_message
+    return said or f"the run ended before, as {run.status.value if run else outcome_of(event)}"
 
 
 def _when_again(event: EventModel) -> str:

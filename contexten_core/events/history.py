@@ -1,15 +1,17 @@
 """What happened, for people: the one place that pages, API and command line read runs and events from."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contexten_core.db import utc_now
 from contexten_core.db.base import BaseModel
 from contexten_core.errors import NotFoundError
-from contexten_core.events import function_store, outbox_store, run_store, store
+from contexten_core.events import explain_store, function_store, outbox_store, run_store, store
 from contexten_core.events.models import (
     Conclusion,
     EventHandlerModel,
@@ -19,6 +21,7 @@ from contexten_core.events.models import (
     RunModel,
     RunStatus,
 )
+from contexten_core.events.steps import failures_of
 from contexten_core.tasks import store as task_store
 from contexten_core.tasks.models import TaskExecutionModel, TaskModel
 
@@ -29,7 +32,10 @@ _AMBIGUOUS = 2
 
 @dataclass(frozen=True, slots=True)
 class RunHistory:
-    """A run with everything that belongs to it. `log` is the newest execution's."""
+    """A run with everything that belongs to it.
+
+    `log` is the newest execution's; `successor` is the newest run of the event that made this one pointless.
+    """
 
     run: RunModel
     event: EventModel
@@ -38,13 +44,15 @@ class RunHistory:
     task: TaskModel | None
     executions: list[TaskExecutionModel]
     log: str
+    successor: RunModel | None = None
 
     def as_dict(self) -> dict[str, Any]:
         execution = self.executions[-1] if self.executions else None
         return {
             **run_line(self.run),
+            "successor": str(self.successor.id) if self.successor else None,
             "explanation": self.run.explanation,
-            "event": event_line(self.event),
+            "event": event_line(self.event, self.run),
             "steps": [step_line(step) for step in self.steps],
             "effects": [effect_line(effect) for effect in self.effects],
             "task": None if self.task is None else self.task.to_dict(),
@@ -54,16 +62,26 @@ class RunHistory:
 
 @dataclass(frozen=True, slots=True)
 class EventHistory:
-    """An event with its runs, the newest of them in full, and the calls of functions registered for it."""
+    """An event with its runs, the newest of them in full, and the calls of functions registered for it.
+
+    `ahead` is the event of the same subject that has to end first, while this one waits.
+    """
 
     event: EventModel
     runs: list[RunModel]
     newest: RunHistory | None
     functions: list[EventHandlerModel]
+    ahead: EventModel | None = None
+
+    @property
+    def outcome(self) -> str:
+        return outcome_of(self.event, self.newest.run if self.newest else None)
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            **event_line(self.event),
+            **event_line(self.event, self.newest.run if self.newest else None),
+            "waits_for": str(self.ahead.id) if self.ahead else None,
+            "causes": self.event.causes or [],
             "headers": self.event.headers,
             "payload": self.event.payload,
             "error": self.event.error_details,
@@ -90,6 +108,7 @@ async def run_history(session: AsyncSession, run_id: UUID) -> RunHistory:
         task=task,
         executions=executions,
         log=await task_store.log_of(session, executions[-1]) if executions else "",
+        successor=await run_store.latest_of(session, run.superseded_by) if run.superseded_by else None,
     )
 
 
@@ -104,6 +123,7 @@ async def event_history(session: AsyncSession, event_id: UUID) -> EventHistory:
         runs=runs,
         newest=await run_history(session, runs[-1].id) if runs else None,
         functions=list(await function_store.calls_of(session, event_id)),
+        ahead=await explain_store.ahead_of(session, event, now=utc_now()),
     )
 
 
@@ -124,9 +144,31 @@ async def resolve_id(session: AsyncSession, model: type[M], given: str) -> UUID:
     return found[0]
 
 
-def outcome_of(event: EventModel) -> str:
-    """Return an event's status in the word that people read: a skipped event was ignored."""
-    return "ignored" if event.status is EventStatus.SKIPPED else event.status.value
+def outcome_of(event: EventModel, newest: RunModel | None = None) -> str:
+    """Return an event's status in the word that people read: a skipped event was ignored, superseded or cancelled.
+
+    Args:
+        newest: its newest run, which tells the last from the first.
+    """
+    if event.status is not EventStatus.SKIPPED:
+        return event.status.value
+    if event.superseded_by is not None:
+        return RunStatus.SUPERSEDED.value
+    if newest is not None and newest.status is RunStatus.CANCELLED:
+        return RunStatus.CANCELLED.value
+    return "ignored"
+
+
+async def event_lines(session: AsyncSession, events: Sequence[EventModel]) -> list[dict[str, Any]]:
+    """Return a line for each of these events."""
+    runs = await newest_of_skipped(session, events)
+    return [event_line(event, runs.get(event.id)) for event in events]
+
+
+async def newest_of_skipped(session: AsyncSession, events: Iterable[EventModel]) -> dict[UUID, RunModel]:
+    """Return the newest runs of those of these events whose outcome they tell."""
+    asked = [event.id for event in events if event.status is EventStatus.SKIPPED and event.superseded_by is None]
+    return await run_store.latest_of_all(session, asked) if asked else {}
 
 
 def result_of(run: RunModel) -> str:
@@ -138,14 +180,15 @@ def result_word(status: RunStatus, conclusion: Conclusion | None) -> str:
     return conclusion.value if status is RunStatus.COMPLETED and conclusion is not None else status.value
 
 
-def event_line(event: EventModel) -> dict[str, Any]:
+def event_line(event: EventModel, newest: RunModel | None = None) -> dict[str, Any]:
+    """Return an event as one object; `newest` is its newest run."""
     return {
         "id": str(event.id),
         "provider": event.provider.value,
         "event_type": event.event_type,
         "title": event.title,
         "status": event.status.value,
-        "outcome": outcome_of(event),
+        "outcome": outcome_of(event, newest),
         "reason": event.reason,
         "repository": event.source_repository,
         "subject": event.subject,
@@ -156,6 +199,7 @@ def event_line(event: EventModel) -> dict[str, Any]:
         "retry_count": event.retry_count,
         "error_message": event.error_message,
         "parked_at": event.parked_at.isoformat() if event.parked_at else None,
+        "superseded_by": str(event.superseded_by) if event.superseded_by else None,
     }
 
 
@@ -174,6 +218,11 @@ def run_line(run: RunModel) -> dict[str, Any]:
         "task_id": str(run.task_id) if run.task_id else None,
         "started_at": run.started_at.isoformat(),
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+        "causes": run.causes or [],
+        "superseded_by": str(run.superseded_by) if run.superseded_by else None,
+        "cancel_requested_at": run.cancel_requested_at.isoformat() if run.cancel_requested_at else None,
+        "cancel_by": run.cancel_by,
+        "cancel_reason": run.cancel_reason,
     }
 
 
@@ -184,6 +233,7 @@ def step_line(step: EventHandlerModel) -> dict[str, Any]:
         "started_at": step.started_at.isoformat(),
         "duration_ms": step.duration_ms,
         "retries": step.retry_count,
+        "failures": failures_of(step),
         "result": step.output_data,
         "error": step.error_message,
     }

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import Database
 from contexten_core.db.engine import DatabaseNotOpenError
+from contexten_core.db.notify import EVENTS, notify
 from contexten_core.errors import UnavailableError
 from contexten_core.errors.redact import safe_str
 from contexten_core.events import store
@@ -103,6 +104,8 @@ async def _write_together(
         if handlers is not None:
             for delivery in stored:
                 _queue(session, delivery, handlers)
+        if stored:
+            await notify(session, EVENTS)
     for warning in reused:
         logger.warning("%s", warning)
     return {

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contexten_core.db import BaseModel, EnumText
@@ -43,6 +43,8 @@ class RunStatus(StrEnum):
     COMPLETED = "completed"
     IGNORED = "ignored"
     FAILED = "failed"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
 
 
 class Conclusion(StrEnum):
@@ -73,7 +75,12 @@ SIMULATED = "sim_"
 
 
 class EventModel(BaseModel):
-    """One signed delivery, stored once per signed body, and the lease of the worker that handles it."""
+    """One signed delivery, stored once per signed body, and the lease of the worker that handles it.
+
+    Runs of one `lane` follow one another; None where nothing has to wait for it. Of those that wait, the one with the
+    smallest `rank_at` is next; it is None until the event is admitted. `claims` counts how often the event was claimed
+    since a step of it was last finished, and `causes` has the earlier events that this one stands for as well.
+    """
 
     __tablename__ = "events"
     __table_args__ = (
@@ -87,6 +94,15 @@ class EventModel(BaseModel):
         Index(None, "project_id"),
         Index(None, "task_id"),
         Index(None, "parked_at"),
+        Index(None, "status", "rank_at"),
+        Index(None, "lane", "status"),
+        Index(
+            "uq_events_one_run_per_lane",
+            "lane",
+            unique=True,
+            postgresql_where=text("status = 'processing'"),
+            sqlite_where=text("status = 'processing'"),
+        ),
     )
 
     external_id: Mapped[str | None]
@@ -117,6 +133,14 @@ class EventModel(BaseModel):
     lease_owner: Mapped[str | None]
     lease_epoch: Mapped[int] = mapped_column(default=0)
     lease_expires_at: Mapped[datetime | None]
+    claims: Mapped[int] = mapped_column(default=0)
+
+    lane: Mapped[str | None]
+    supersedes: Mapped[bool] = mapped_column(default=False)
+    happened_at: Mapped[datetime | None]
+    rank_at: Mapped[datetime | None]
+    causes: Mapped[list[Any] | None]
+    superseded_by: Mapped[UUID | None]
 
     @property
     def is_record(self) -> bool:
@@ -179,7 +203,8 @@ class RedeliveryModel(BaseModel):
 class RunModel(BaseModel):
     """One handling of an event by the lifecycle flow; a replay is another run of the same event.
 
-    `probability` is how likely the choice of `prompt_version` was, when it was made.
+    `probability` is how likely the choice of `prompt_version` was, when it was made. `causes` has the events that it
+    stands for besides its own, and `superseded_by` the event that made it pointless.
     """
 
     __tablename__ = "runs"
@@ -215,6 +240,11 @@ class RunModel(BaseModel):
     task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    causes: Mapped[list[Any] | None]
+    superseded_by: Mapped[UUID | None]
+    cancel_requested_at: Mapped[datetime | None]
+    cancel_by: Mapped[str | None]
+    cancel_reason: Mapped[str | None]
 
 
 class EventHandlerModel(BaseModel):
@@ -257,7 +287,8 @@ class EventHandlerModel(BaseModel):
 class OutboxModel(BaseModel):
     """One effect on the outside world, written with the state change that causes it and carried out afterwards.
 
-    Effects of one `stream` leave in the order of `position`; `effect_key` makes each happen once.
+    Effects of one `stream` leave in the order of `position`; `effect_key` makes each happen once. `uncertain`: the last
+    try may have arrived.
     """
 
     __tablename__ = "outbox"
@@ -266,6 +297,15 @@ class OutboxModel(BaseModel):
         Index(None, "status", "available_at"),
         Index(None, "stream", "created_at"),
         Index(None, "run_id"),
+        Index(
+            "ix_outbox_waiting",
+            "stream",
+            "created_at",
+            "position",
+            "id",
+            postgresql_where=text("status = 'pending'"),
+            sqlite_where=text("status = 'pending'"),
+        ),
     )
 
     effect_key: Mapped[str]
@@ -280,6 +320,7 @@ class OutboxModel(BaseModel):
     available_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+    uncertain: Mapped[bool] = mapped_column(default=False)
     run_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
 
 

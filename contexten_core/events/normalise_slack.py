@@ -23,6 +23,7 @@ from contexten_core.events.normalise import (
 )
 from contexten_core.security.text import one_line
 
+BLOCK_ACTIONS = "block_actions"
 SLASH_COMMAND = "slash_command"
 URL_VERIFICATION = "url_verification"
 

@@ -1,12 +1,14 @@
 """All SQL about runs and their step records."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db.paging import Page, page
+from contexten_core.db.shared import UNKNOWN, recalled, remember
 from contexten_core.events.models import Conclusion, EventHandlerModel, EventModel, RunModel, RunStatus
 
 
@@ -14,14 +16,53 @@ async def get(session: AsyncSession, run_id: UUID) -> RunModel | None:
     return await session.get(RunModel, run_id)
 
 
+async def recall_all(session: AsyncSession, run_ids: Collection[UUID], *, step: str | None) -> None:
+    """Read runs, and their records of one step, at once for the rest of this transaction, which has locked them."""
+    for run in (await session.execute(select(RunModel).where(RunModel.id.in_(run_ids)))).scalars():
+        remember(session, RunModel, run.id, value=run)
+    if step is None:
+        return
+    statement = select(EventHandlerModel).where(
+        EventHandlerModel.run_id.in_(run_ids), EventHandlerModel.handler_name == step
+    )
+    found = {row.run_id: row for row in (await session.execute(statement)).scalars()}
+    for run_id in run_ids:
+        remember(session, EventHandlerModel, run_id, step, value=found.get(run_id))
+
+
 async def latest_of(session: AsyncSession, event_id: UUID) -> RunModel | None:
     statement = select(RunModel).where(RunModel.event_id == event_id).order_by(RunModel.attempt.desc()).limit(1)
     return (await session.execute(statement)).scalar_one_or_none()
 
 
+async def latest_of_all(session: AsyncSession, event_ids: Collection[UUID]) -> dict[UUID, RunModel]:
+    """Return the newest run of each of these events that has one."""
+    statement = select(RunModel).where(RunModel.event_id.in_(event_ids)).order_by(RunModel.attempt)
+    return {run.event_id: run for run in (await session.execute(statement)).scalars()}
+
+
 async def by_flow_run(session: AsyncSession, flow_run_id: UUID) -> RunModel | None:
     statement = select(RunModel).where(RunModel.flow_run_id == flow_run_id).limit(1)
     return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def set_flow_run(session: AsyncSession, run_ids: Collection[UUID], *, flow_run_id: UUID) -> None:
+    statement = update(RunModel).where(RunModel.id.in_(run_ids)).values(flow_run_id=flow_run_id)
+    await session.execute(statement.execution_options(synchronize_session=False))
+
+
+async def count_of_flow_run(session: AsyncSession, flow_run_id: UUID) -> dict[RunStatus, int]:
+    """Return how many runs a Prefect flow run carried out, by status."""
+    statement = select(RunModel.status, func.count()).where(RunModel.flow_run_id == flow_run_id)
+    return dict((await session.execute(statement.group_by(RunModel.status))).tuples().all())
+
+
+async def to_be_cancelled(session: AsyncSession, run_ids: Collection[UUID]) -> list[UUID]:
+    """Return those of these runs in progress that somebody wants cancelled."""
+    statement = select(RunModel.id).where(
+        RunModel.id.in_(run_ids), RunModel.cancel_requested_at.is_not(None), RunModel.status == RunStatus.RUNNING
+    )
+    return list((await session.execute(statement)).scalars())
 
 
 async def of_event(session: AsyncSession, event_id: UUID) -> Sequence[RunModel]:
@@ -61,10 +102,34 @@ async def count_by_outcome(session: AsyncSession) -> list[tuple[RunStatus, Concl
 
 
 async def step(session: AsyncSession, *, run_id: UUID, name: str) -> EventHandlerModel | None:
+    known: EventHandlerModel | object | None = recalled(session, EventHandlerModel, run_id, name)
+    if known is None or isinstance(known, EventHandlerModel):
+        return known
     statement = select(EventHandlerModel).where(
         EventHandlerModel.run_id == run_id, EventHandlerModel.handler_name == name
     )
     return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def add_step(session: AsyncSession, row: EventHandlerModel) -> None:
+    session.add(row)
+    remember(session, EventHandlerModel, row.run_id, row.handler_name, value=row)
+
+
+async def set_step(
+    session: AsyncSession, row: EventHandlerModel | None, *, run_id: UUID, name: str, values: Mapping[str, Any]
+) -> bool:
+    """Write on the record of a step, `row` where it was read before; False when there is none."""
+    if row is None or row in session:
+        found = row or await step(session, run_id=run_id, name=name)
+        if found is None:
+            return False
+        for column, value in values.items():
+            setattr(found, column, value)
+        return True
+    statement = update(EventHandlerModel).where(EventHandlerModel.id == row.id).values(**values)
+    done = await session.execute(statement.execution_options(synchronize_session=False))
+    return cast(CursorResult[Any], done).rowcount == 1
 
 
 async def steps(session: AsyncSession, run_id: UUID) -> Sequence[EventHandlerModel]:
@@ -77,6 +142,10 @@ async def steps(session: AsyncSession, run_id: UUID) -> Sequence[EventHandlerMod
 
 
 async def event_of(session: AsyncSession, run_id: UUID) -> EventModel:
+    run = recalled(session, RunModel, run_id)
+    event = UNKNOWN if run is UNKNOWN else recalled(session, EventModel, run.event_id)
+    if isinstance(event, EventModel):
+        return event
     statement = select(EventModel).join(RunModel, RunModel.event_id == EventModel.id).where(RunModel.id == run_id)
     return (await session.execute(statement)).scalar_one()
 

@@ -12,12 +12,11 @@ from sqlalchemy import (
     CursorResult,
     Select,
     Table,
-    and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -28,9 +27,9 @@ from contexten_core.db import utc_now
 from contexten_core.db.base import BaseModel
 from contexten_core.db.insert import insert_many_once
 from contexten_core.db.paging import Page, page
+from contexten_core.db.shared import UNKNOWN, recalled, remember
 from contexten_core.events.delivery import Delivery
 from contexten_core.events.models import (
-    SIMULATED,
     EventModel,
     EventPayloadModel,
     EventProvider,
@@ -39,6 +38,7 @@ from contexten_core.events.models import (
 from contexten_core.security.encryption import Vault
 
 ENCRYPTED = {"encrypted": True}
+_EPOCH = "epoch"
 
 Key = tuple[EventProvider, str]
 """What makes a delivery itself: its provider, and the digest of its signed bytes."""
@@ -135,44 +135,25 @@ async def get(session: AsyncSession, event_id: UUID) -> EventModel | None:
 
 
 async def get_locked(session: AsyncSession, event_id: UUID) -> EventModel | None:
-    return await session.get(EventModel, event_id, with_for_update=True)
+    found = recalled(session, EventModel, event_id)
+    return await session.get(EventModel, event_id, with_for_update=True) if found is UNKNOWN else found
 
 
-async def claimable(session: AsyncSession, *, now: datetime, limit: int) -> Sequence[EventModel]:
-    """Return the oldest events that wait for a flow, or whose worker has fallen silent, locked against others."""
-    statement = (
-        select(EventModel)
-        .where(
-            EventModel.provider != EventProvider.SYSTEM,
-            or_(EventModel.external_id.is_(None), ~EventModel.external_id.startswith(SIMULATED, autoescape=True)),
-            or_(
-                and_(
-                    EventModel.status.in_((EventStatus.PENDING, EventStatus.RETRYING)), EventModel.available_at <= now
-                ),
-                and_(EventModel.status == EventStatus.PROCESSING, EventModel.lease_expires_at < now),
-            ),
-        )
-        .order_by(EventModel.created_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return (await session.execute(statement)).scalars().all()
+async def lock_all(session: AsyncSession, event_ids: Collection[UUID]) -> Sequence[EventModel]:
+    """Return events, locked, in one order, so that two who lock the same never wait for each other."""
+    statement = select(EventModel).where(EventModel.id.in_(event_ids)).order_by(EventModel.id).with_for_update()
+    events = (await session.execute(statement)).scalars().all()
+    for event in events:
+        remember(session, EventModel, event.id, value=event)
+        remember(session, _EPOCH, event.id, value=event.lease_epoch)
+    return events
 
 
-async def renew(session: AsyncSession, *, owner: str, event_ids: Collection[UUID], expires_at: datetime) -> None:
-    """Renew the leases of these events, but for those that a step is writing to now: they wait for the next time.
-
-    Waiting for one while holding others would lock heartbeat and steps out of each other.
-    """
-    free = select(EventModel.id).where(
-        EventModel.id.in_(event_ids), EventModel.lease_owner == owner, EventModel.status == EventStatus.PROCESSING
-    )
-    await session.execute(
-        update(EventModel)
-        .where(EventModel.id.in_(free.with_for_update(skip_locked=True)))
-        .values(lease_expires_at=expires_at)
-        .execution_options(synchronize_session=False)
-    )
+async def lock_epochs(session: AsyncSession, event_ids: Collection[UUID]) -> None:
+    """Lock events in the same order, and read the epochs of their newest claims alone."""
+    statement = select(EventModel.id, EventModel.lease_epoch).where(EventModel.id.in_(event_ids))
+    for event_id, epoch in await session.execute(statement.order_by(EventModel.id).with_for_update()):
+        remember(session, _EPOCH, event_id, value=epoch)
 
 
 async def give_back(session: AsyncSession, *, owner: str, event_ids: Collection[UUID]) -> None:
@@ -182,14 +163,23 @@ async def give_back(session: AsyncSession, *, owner: str, event_ids: Collection[
         .where(
             EventModel.id.in_(event_ids), EventModel.lease_owner == owner, EventModel.status == EventStatus.PROCESSING
         )
-        .values(status=EventStatus.PENDING, lease_owner=None, lease_expires_at=None)
+        .values(
+            status=EventStatus.PENDING,
+            lease_owner=None,
+            lease_expires_at=None,
+            claims=case((EventModel.claims > 0, EventModel.claims - 1), else_=0),
+        )
     )
 
 
 async def current_epoch(session: AsyncSession, event_id: UUID) -> int:
     """Return the epoch of the newest claim, and keep others from claiming until this transaction ends."""
-    statement = select(EventModel.lease_epoch).where(EventModel.id == event_id).with_for_update()
-    return (await session.execute(statement)).scalar_one()
+    epoch = recalled(session, _EPOCH, event_id)
+    if epoch is UNKNOWN:
+        statement = select(EventModel.lease_epoch).where(EventModel.id == event_id).with_for_update()
+        epoch = (await session.execute(statement)).scalar_one()
+        remember(session, _EPOCH, event_id, value=epoch)
+    return int(epoch)
 
 
 async def newest(

@@ -1,10 +1,13 @@
-"""What each step found, in one line for people, from its stored result."""
+"""What is stored of a step, or of an event that was set aside, in lines for people."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from contexten_core.events.ignored import is_ignored
+from contexten_core.events.models import EventModel
 from contexten_core.events.steps import Step
+
+_KILLS_ITS_WORKER = "kills_its_worker"
 
 
 def summarise_step(step: str, result: Mapping[str, Any]) -> str:
@@ -18,6 +21,29 @@ def summarise_step(step: str, result: Mapping[str, Any]) -> str:
         return describe(result) if describe else ""
     except (KeyError, TypeError):
         return "stored by another version"
+
+
+def is_suspect(event: EventModel) -> bool:
+    """Tell whether an event is parked because it seems to kill whoever handles it; its body can be read."""
+    return event.parked_at is not None and (event.error_details or {}).get("code") == _KILLS_ITS_WORKER
+
+
+def evidence(event: EventModel) -> list[str]:
+    """Return what is known of how the workers fared that claimed an event, one line each."""
+    details = event.error_details or {}
+    lines = [
+        f"worker {claim.get('owner') or 'unknown'} fell silent; it had the event until {_moment(claim.get('until'))}"
+        for claim in details.get("claims") or ()
+    ]
+    if details.get("code") == _KILLS_ITS_WORKER:
+        began = f", begun {_moment(details['started_at'])}" if details.get("started_at") else ""
+        step = f"{details['step']}{began}" if details.get("step") else "none had begun"
+        lines.append(f"claimed {details.get('times')} times without getting on; the step under way: {step}")
+    return lines
+
+
+def _moment(text: Any) -> str:
+    return f"{text[:19].replace('T', ' ')} UTC" if isinstance(text, str) else "an unknown time"
 
 
 def _ingested(result: Mapping[str, Any]) -> str:

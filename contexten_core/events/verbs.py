@@ -13,18 +13,15 @@ from contexten_core.events import store as event_store
 from contexten_core.events.ignored import Ignored
 from contexten_core.events.models import EventProvider
 from contexten_core.events.normalise import NormalisedEvent, first_text, items_at, text_at
-from contexten_core.events.normalise_slack import slack_event
+from contexten_core.events.normalise_slack import BLOCK_ACTIONS, slack_event
 from contexten_core.events.steps import StepRecord
 from contexten_core.events.verbs_answer import effects_of
 from contexten_core.events.verbs_do import Asked, Said, carry_out
-from contexten_core.events.verbs_parse import Verb, verb_of
+from contexten_core.events.verbs_parse import Verb, pressed, verb_of
 from contexten_core.projects import store as project_store
 from contexten_core.projects.models import ProjectModel, ProjectStatus, RepositoryProvider
 from contexten_core.security.permissions import can_ask, client_of, permission_of
 from contexten_core.settings import PUBLIC_GITHUB_API
-
-APPROVERS = "approvers"
-"""Settings of a project of this type, `slack` and `linear`, list the ids of who may ask for something there."""
 
 _LABEL_OFF = "autofix off"
 _ACTORS = {
@@ -53,7 +50,7 @@ async def handle(record: StepRecord, event: NormalisedEvent) -> Ignored | None:
         run.project_id = asked.project.id
         said = Said(why_not, done=False) if why_not else await carry_out(session, record, asked)
         await _answer(session, record, asked, said)
-        return await record.complete(session, Ignored(f"{verb} by {asked.by}: {said.text}"))
+        return await record.complete(session, Ignored(f"{asked.verb} by {asked.by}: {said.text}"))
 
 
 async def autofix_allowed(session: AsyncSession, subject: str, payload: Mapping[str, Any] | None = None) -> bool:
@@ -82,6 +79,8 @@ async def _read(record: StepRecord, event: NormalisedEvent, verb: Verb) -> Asked
             return None
         config = await project_store.config(session, project.id, vault=record.runtime.vault, environment=environment)
     api_url = config.get(("github", "api_url")) or settings.github_api_url
+    if event.type == BLOCK_ACTIONS:
+        verb = pressed(verb, text_at(stored.payload, "actions.0.value"))
     return Asked(verb, event, stored.payload, project, config, api_url)
 
 
@@ -103,10 +102,10 @@ async def _why_not(record: StepRecord, asked: Asked) -> str | None:
     event = asked.event
     if event.provider is not EventProvider.GITHUB:
         actor = first_text(_spoken(asked), _ACTORS[event.provider])
-        listed = asked.config.get((APPROVERS, event.provider.value))
+        listed = asked.config.get((verbs_store.APPROVERS, event.provider.value))
         if actor is not None and isinstance(listed, list) and actor in listed:
             return None
-        return f"not permitted; the project's setting {event.provider.value} of {APPROVERS} lists who may"
+        return f"not permitted; the project's setting {event.provider.value} of {verbs_store.APPROVERS} lists who may"
     settings, repository = record.runtime.settings, event.repository or ""
     if asked.api_url == PUBLIC_GITHUB_API and not can_ask(settings, asked.api_url):
         return "not permitted: without a GitHub token nobody's permission can be asked for"

@@ -6,7 +6,7 @@ Who may not ask gets a reaction alone, so that nobody can have us talk.
 from typing import Any
 
 from contexten_core.events.models import EventProvider
-from contexten_core.events.normalise import first_text, integer_at, text_at
+from contexten_core.events.normalise import first_text, integer_at
 from contexten_core.events.normalise_slack import slack_event
 from contexten_core.events.verbs_do import Asked, Said
 from contexten_core.security.text import one_line
@@ -14,6 +14,9 @@ from contexten_core.security.text import one_line
 _LONGEST_ANSWER = 1_000
 _QUOTE = "'"
 _SLACK_DONE, _SLACK_NOT = "white_check_mark", "x"
+# Whatever was said, or the message whose button was pressed; a command has neither.
+_MOMENTS = ("ts", "message.ts", "container.message_ts")
+_THREADS = ("thread_ts", "message.thread_ts", "container.thread_ts")
 _GITHUB_DONE, _GITHUB_NOT = "+1", "-1"
 
 
@@ -47,13 +50,13 @@ def _at_github(asked: Asked, said: Said) -> list[tuple[str, dict[str, Any]]]:
 
 def _at_slack(asked: Asked, said: Said) -> list[tuple[str, dict[str, Any]]]:
     message = slack_event(asked.payload)
-    channel, moment = asked.event.place, text_at(message, "ts")
+    channel, moment = asked.event.place, first_text(message, _MOMENTS)
     effects: list[tuple[str, dict[str, Any]]] = []
     if channel and moment:
         name = _SLACK_DONE if said.done else _SLACK_NOT
         effects.append(("slack.reaction", {"channel": channel, "ts": moment, "name": name}))
     if channel and (said.aloud or not moment) and (said.done or said.aloud):
-        thread = first_text(message, ("thread_ts", "ts"))
+        thread = first_text(message, (*_THREADS, *_MOMENTS))
         effects.append(("slack.message", {"channel": channel, "thread_ts": thread, "text": _quoted(asked, said)}))
     return effects
 

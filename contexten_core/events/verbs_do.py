@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,6 +11,7 @@ from contexten_core.db import utc_now
 from contexten_core.errors import ConflictError, ContextenError, InvalidInputError, NotFoundError
 from contexten_core.events import store as event_store
 from contexten_core.events import verbs_store
+from contexten_core.events.cancel import request_cancel
 from contexten_core.events.explain import explain_event
 from contexten_core.events.models import EventProvider, RunModel, RunStatus
 from contexten_core.events.normalise import NormalisedEvent
@@ -18,11 +20,8 @@ from contexten_core.events.verbs_parse import COMMAND, USAGE, Verb, VerbName
 from contexten_core.projects import store as project_store
 from contexten_core.projects.models import ProjectModel
 from contexten_core.security.text import one_line
-from contexten_core.tasks import store as task_store
-from contexten_core.tasks.approve import Waiting, decide, handle_again, withdraw
-from contexten_core.tasks.change import change_status
-from contexten_core.tasks.models import TaskStatus
-from contexten_core.tasks.transition import ENDED
+from contexten_core.tasks import approval_store
+from contexten_core.tasks.approve import SHORTEST_SHA, Waiting, decide, handle_again, withdraw
 
 _MOST_RUNS = 20
 _LONGEST_NAME = 100
@@ -78,19 +77,38 @@ def _told(error: ContextenError) -> str:
     return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
-async def _decide(session: AsyncSession, _record: StepRecord, asked: Asked) -> Said:
+async def _decide(session: AsyncSession, record: StepRecord, asked: Asked) -> Said:
     approved = asked.verb.name is VerbName.APPROVE
     if asked.verb.sha is None:
         return Said("say which commit: /approve SHA, with at least 7 digits", done=False, aloud=True)
     through = asked.event.provider.value
-    if asked.event.provider is EventProvider.GITHUB:
+    which: UUID | Waiting
+    if asked.verb.approval is not None:
+        which = await _pressed(session, asked, asked.verb.approval, asked.verb.sha)
+    elif asked.event.provider is EventProvider.GITHUB:
         which = Waiting(asked.verb.sha, subject=asked.subject)
     else:
         names = [row.full_name for row in await project_store.repositories_of(session, asked.project.id)]
         which = Waiting(asked.verb.sha, repositories=tuple(names))
-    approval = await decide(session, which, approved=approved, by=asked.by, through=through, now=utc_now())
+    now = utc_now()
+    approval = await decide(session, record.runtime, which, approved=approved, by=asked.by, through=through, now=now)
     outcome = "approved; it is handled again" if approved else "refused; it is not carried out"
     return Said(f"{approval.commit_sha[:7]} of {approval.subject} is {outcome}")
+
+
+async def _pressed(session: AsyncSession, asked: Asked, approval_id: UUID, commit: str) -> UUID:
+    """Return the approval that a button is about, if it is one of the project that may be decided about here.
+
+    Raises:
+        NotFoundError: it is not, or is about another commit.
+    """
+    approval = await approval_store.get(session, approval_id)
+    if approval is None or approval.project_id != asked.project.id or approval.commit_sha != commit:
+        raise NotFoundError(
+            f"nothing waits here for an approval of {commit[:SHORTEST_SHA]}",
+            hint="`contexten approvals list` shows what there is",
+        )
+    return approval.id
 
 
 async def _rerun(session: AsyncSession, record: StepRecord, asked: Asked) -> Said:
@@ -107,18 +125,14 @@ async def _rerun(session: AsyncSession, record: StepRecord, asked: Asked) -> Sai
 
 
 async def _cancel(session: AsyncSession, record: StepRecord, asked: Asked) -> Said:
-    """End the task that runs for a subject; whoever carries it out watches for that. What waits, waits no longer."""
-    withdrawn = await withdraw(session, subject=asked.subject)
+    """Have the runs of a subject cancelled. What waits for an approval, waits no longer."""
+    withdrawn = await withdraw(session, record.runtime, subject=asked.subject)
     ended = 0
     for run in await _runs(session, record, asked):
-        task = await task_store.get(session, run.task_id, lock=True) if run.task_id else None
-        if run.status is RunStatus.RUNNING and task is not None and task.status not in ENDED:
-            given = {"error_message": f"cancelled by {asked.by}"}
-            await change_status(session, task, TaskStatus.CANCELLED, now=utc_now(), given=given)
-            ended += 1
+        ended += await request_cancel(session, run.id, by=asked.by, reason=f"cancelled by {asked.by}")
     if not ended and not withdrawn:
         return Said(f"nothing runs or waits for {asked.subject}", done=False, aloud=True)
-    return Said(f"{ended} task(s) cancelled, {withdrawn} approval(s) no longer asked for")
+    return Said(f"{ended} run(s) cancelled, {withdrawn} approval(s) no longer asked for")
 
 
 async def _explain(session: AsyncSession, record: StepRecord, asked: Asked) -> Said:

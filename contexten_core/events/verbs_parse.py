@@ -1,19 +1,25 @@
 """Read what people ask of us in a comment or message: `/contexten rerun`, `/approve 4d1c2b3`. Pure, never raises."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from uuid import UUID
 
 from contexten_core.events.models import EventProvider
 from contexten_core.events.normalise import NormalisedEvent
-from contexten_core.events.normalise_slack import SLASH_COMMAND
+from contexten_core.events.normalise_slack import BLOCK_ACTIONS, SLASH_COMMAND
 
 COMMAND = "/contexten"
+APPROVE_BUTTON, REFUSE_BUTTON = "contexten_approve", "contexten_refuse"
+"""What the buttons do that a message in Slack has while something waits for an approval."""
+
 _APPROVE = "/approve"
 _LONGEST_LINE = 300
 _LONGEST_ID = 64
 _MENTION = re.compile(r"<@[A-Z0-9]{1,40}(?:\|[^<>]{0,80})?>")
+_LONGEST_VALUE = 200
 _SHA = re.compile(r"[0-9a-f]{7,64}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MADE = frozenset({"created", "create"})
 
 
@@ -30,6 +36,7 @@ class VerbName(StrEnum):
     HELP = "help"
 
 
+_BUTTONS = {APPROVE_BUTTON: VerbName.APPROVE, REFUSE_BUTTON: VerbName.REFUSE}
 USAGE = "rerun, cancel, approve SHA, refuse SHA, explain, autofix off, autofix on"
 
 
@@ -39,10 +46,12 @@ class Verb:
 
     Attributes:
         sha: as far as it was given, of what is to be approved or refused; in lower case.
+        approval: the one whose button was pressed.
     """
 
     name: VerbName
     sha: str | None = None
+    approval: UUID | None = None
 
     def __str__(self) -> str:
         words = f"{COMMAND} {self.name.value}"
@@ -68,8 +77,18 @@ def parse(text: str | None, *, prefixed: bool = True) -> Verb | None:
     return None
 
 
+def pressed(verb: Verb, value: str | None) -> Verb:
+    """Return what a button of ours asks for, by its value: an approval's id and a commit."""
+    approval, _, sha = (value or "")[:_LONGEST_VALUE].lower().partition(":")
+    is_ours = _UUID.fullmatch(approval) and _SHA.fullmatch(sha)
+    return replace(verb, sha=sha, approval=UUID(approval)) if is_ours else Verb(VerbName.HELP)
+
+
 def verb_of(event: NormalisedEvent) -> Verb | None:
-    """Return what an event asks of us: a comment that was just made, or what was said to us in Slack."""
+    """Return what an event asks of us: a comment that was just made, what was said to us in Slack, or a button.
+
+    What a button is about is in its value, which `pressed` reads.
+    """
     match event.provider:
         case EventProvider.GITHUB:
             is_said = event.type in ("issue_comment", "pull_request_review_comment") and event.action in _MADE
@@ -82,6 +101,9 @@ def verb_of(event: NormalisedEvent) -> Verb | None:
 
 
 def _in_slack(event: NormalisedEvent) -> Verb | None:
+    if event.type == BLOCK_ACTIONS:
+        name = _BUTTONS.get(event.action or "")
+        return Verb(name) if name is not None else None
     if event.type == SLASH_COMMAND:
         is_ours = event.action in (COMMAND, _APPROVE)
         return parse(f"{event.action} {event.text or ''}") if is_ours else None

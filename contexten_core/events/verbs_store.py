@@ -9,6 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contexten_core.events.models import RunModel, RunStatus
 from contexten_core.projects.models import ProjectConfigModel
 
+APPROVERS = "approvers"
+"""Settings of a project of this type, `slack` and `linear`, list the ids of who may ask for something there."""
+
 AUTOFIX = "autofix"
 OFF, ON = "off", "on"
 

@@ -1,7 +1,7 @@
 """The command executor: runs a program on a checkout, within limits, and says what came of it.
 
-No shell, no standard input, none of the service's environment; a session of its own, and no process of it left when
-it is over. Without a sandbox the program can still read whatever the service's user can.
+No shell, no standard input but what is given, none of the service's environment; a session of its own, and no process
+of it left when it is over. Without a sandbox the program can still read whatever the service's user can.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from contexten_core.execution.running import RunningCommand
 from contexten_core.execution.sandbox import DEVICES, NO_SANDBOX, STANDARD_PATH, Sandbox, SandboxLevel
 from contexten_core.execution.sandbox_process import NotStartedError, environment_inside
 from contexten_core.execution.trees import remove_tree
+from contexten_core.faults import fault_point
 
 __all__ = ["CommandResult", "Ended", "Exceeded", "Limits", "NetworkAccess", "Redactor", "describe", "run_command"]
 
@@ -43,6 +44,7 @@ async def run_command(
     sandbox: Sandbox | None = None,
     network: NetworkAccess = NO_NETWORK,
     redact: Redactor | None = None,
+    stdin: bytes = b"",
 ) -> CommandResult:
     """Run a program to its end, and end whatever it has left running.
 
@@ -62,12 +64,14 @@ async def run_command(
         sandbox: the walls, from `find_sandbox`. Inside, `cwd` is /work/code, whatever it is called outside.
         network: what it may reach from inside of the walls; without a sandbox everything can be reached.
         redact: what the output goes through before `on_output` or the result gets it; made for this command alone.
+        stdin: what it reads from its standard input.
 
     Raises:
         ExecutionError: it could not be started; transient when the machine is short of processes, files or memory.
     """
     walls = sandbox or NO_SANDBOX
     _check(argv, cwd)
+    await fault_point("before command")
     private = scratch or _make_private_folder(cwd)
     try:
         mark = f"{MARK}={os.getpid()}-{secrets.token_hex(16)}"
@@ -88,13 +92,16 @@ async def run_command(
                 sandbox=walls,
                 network=network,
                 redact=redact,
+                stdin=stdin,
             )
         except (OSError, ValueError) as error:
             raise _not_started(argv, error) from error
         try:
-            return await running.see_through(on_output=on_output, cancel=cancel)
+            result = await running.see_through(on_output=on_output, cancel=cancel)
         except NotStartedError as error:
             raise _not_started(argv, error.why) from error
+        await fault_point("after command")
+        return result
     finally:
         await asyncio.to_thread(_discard, private if scratch is None else private / DEVICES)
 

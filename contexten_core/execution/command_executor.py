@@ -1,6 +1,8 @@
 """The command executor: a program of the repository's own, on a checkout, in the sandbox."""
 
 import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from contexten_core.errors import ConfigurationError
 from contexten_core.execution.command import run_command
@@ -35,17 +37,43 @@ class CommandExecutor:
         sandbox_of(self._settings)
 
     async def run(self, assignment: Assignment, say: Say) -> Report:
-        assert assignment.checkout is not None
-        result = await run_command(
-            arguments_of(assignment),
-            cwd=assignment.checkout,
-            limits=limits_of(assignment),
-            on_output=say,
-            sandbox=sandbox_of(self._settings),
-            network=NetworkAccess(hosts=tuple(assignment.limits.get("network", ()))),
-            redact=redactor_of(self._settings).stream(),
-        )
-        return report_of(result)
+        return report_of(await run_on_checkout(self._settings, assignment, say, arguments_of(assignment)))
+
+
+async def run_on_checkout(
+    settings: Settings,
+    assignment: Assignment,
+    say: Say,
+    arguments: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    scratch: Path | None = None,
+) -> CommandResult:
+    """Run a program on an assignment's checkout, within its limits and behind the walls that the settings ask for.
+
+    Args:
+        stdin: what it reads from its standard input.
+        environment: variables on top of the few that every command gets.
+        scratch: a folder for its home and temporary files, left to the caller; by default one that is removed again.
+
+    Raises:
+        ConfigurationError: a sandbox is required and there is none, or a limit is no number.
+        ExecutionError: it could not be started.
+    """
+    assert assignment.checkout is not None
+    return await run_command(
+        arguments,
+        cwd=assignment.checkout,
+        limits=limits_of(assignment),
+        on_output=say,
+        environment=environment,
+        scratch=scratch,
+        sandbox=sandbox_of(settings),
+        network=NetworkAccess(hosts=tuple(assignment.limits.get("network", ()))),
+        redact=redactor_of(settings).stream(),
+        stdin=stdin,
+    )
 
 
 def sandbox_of(settings: Settings) -> Sandbox:

@@ -35,6 +35,7 @@ class Assignment:
         outputs: how many proposals of each kind are allowed.
         checkout: the code at the run's commit, plain files; None for an executor that does not ask for it.
         code: the parts of the code that matter for the event; empty for an executor that does not ask for them.
+        key: the same however often the run is taken up again, and no other run's; empty where nobody asks for it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Assignment:
     outputs: Mapping[str, int]
     checkout: Path | None = None
     code: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,9 @@ def executor_for(name: str, settings: Settings) -> Executor:
     Raises:
         ConfigurationError: nothing of that name is installed, or it cannot be imported.
     """
-    found = _installed().get(name)
+    found = installed().get(name)
     if found is None:
-        known = ", ".join(sorted(_installed()))
+        known = ", ".join(sorted(installed()))
         raise ConfigurationError(f"there is no executor named {name!r}", hint=f"installed are: {known}")
     try:
         made: Executor = found.load()(settings)
@@ -135,5 +137,6 @@ def executor_for(name: str, settings: Settings) -> Executor:
 
 
 @cache
-def _installed() -> Mapping[str, EntryPoint]:
+def installed() -> Mapping[str, EntryPoint]:
+    """Return the executors that this installation has, by their names."""
     return {point.name: point for point in entry_points(group=GROUP)}

@@ -4,24 +4,32 @@ A mirror holds single commits with the newest part of their history, each under 
 inside a folder that somebody else has written.
 """
 
+import os
 import secrets
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from contexten_core.errors import GitError
+from contexten_core.errors.breaker import BREAKERS, BreakerOpenError, DependencyKind
 from contexten_core.execution.file_lock import file_lock
 from contexten_core.execution.git_errors import UnadvertisedError, UnknownRefError
 from contexten_core.execution.git_history import FileKind, GitHistory, shown_path
 from contexten_core.execution.git_names import Source, Transport, check_object_id, full_ref_names, parse_source
 from contexten_core.execution.git_process import GitProcess, run_git
 from contexten_core.execution.trees import confine_links, remove_tree
+from contexten_core.faults import outside_of_loop
 
 _LOCAL_CONFIG = Path(__file__).with_name("local_sources.gitconfig")
 _MAX_ENTRIES = 300_000
+_MAX_COUNTED = 3_000_000
+INDEX_PREFIX = "index-"
+"""How temporary folders beside the mirrors begin."""
+
 _WHOLE_HISTORY = 2**31 - 1
 HISTORY_DEPTH = 300
 """Generations of commits that are fetched with one, for what their history says of its files."""
@@ -98,6 +106,16 @@ class GitMirrors:
         )
 
 
+def mirror_name(url: str) -> str:
+    """Return what the mirror of a `Mirror.url` is called in the folder of all mirrors."""
+    return sha256(url.encode()).hexdigest()[:40]
+
+
+def lock_of(root: Path, name: str) -> Path:
+    """Return the file that locks a mirror; it was last modified when the mirror was last used."""
+    return root / f"{name}.lock"
+
+
 class Mirror(GitHistory):
     """One repository's mirror. Every method blocks; any number of threads and processes may use one mirror."""
 
@@ -106,7 +124,7 @@ class Mirror(GitHistory):
     ) -> None:
         self.url = source.url
         self._root = root
-        self._name = sha256(source.url.encode()).hexdigest()[:40]
+        self._name = mirror_name(source.url)
         self._folder = root / self._name
         self._source = source
         self._authorization = authorization
@@ -147,14 +165,17 @@ class Mirror(GitHistory):
         """
         commit = check_object_id(commit)
         names = full_ref_names(ref) if ref is not None else ()
+        # Before the look, so that whoever removes what is not used sees either this or that it is still there.
+        self._note_use()
         if self._has(commit):
             return
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with file_lock(
-            self._root / f"{self._name}.lock", what=f"the mirror of {self.url}", timeout_seconds=self._timeout
+            lock_of(self._root, self._name), what=f"the mirror of {self.url}", timeout_seconds=self._timeout
         ) as lock:
             if self._has(commit):
                 return
+            self._note_use()
             self._create(object_format="sha1" if len(commit) == 40 else "sha256")  # noqa: PLR2004 - hexadecimal digits
             self._remove_leftovers()
             self._fetch(commit, names, lock)
@@ -173,16 +194,19 @@ class Mirror(GitHistory):
     def listing(self, commit: str, *, limit: int) -> tuple[list[BlobEntry], int]:
         r"""List the entries of a fetched commit, in git's order: the first ones up to a limit, and how many more.
 
-        Paths that are not UTF-8 keep apart: their odd bytes are written as `\xNN`.
+        Three million more are counted at most, since a few objects can stand for any number. Paths that are not UTF-8
+        keep apart: their odd bytes are written as `\xNN`.
         """
         entries: list[BlobEntry] = []
         more = 0
         for record in self._tree_records(commit):
             if len(entries) < limit:
-                entry = _parse_entry(record)
+                entry = self._parse_entry(record)
                 entries.append(BlobEntry(shown_path(entry.path), entry.blob_id, entry.size, entry.mode))
-            else:
+            elif more < _MAX_COUNTED:
                 more += 1
+            else:
+                break
         return entries, more
 
     def read(self, blob_ids: Iterable[str], *, max_bytes: int = 8 * 1024**2) -> Iterator[tuple[str, bytes]]:
@@ -251,13 +275,18 @@ class Mirror(GitHistory):
         try:
             self._write_files(commit, destination)
             confine_links(destination, [entry.path for entry in entries if entry.mode is FileKind.SYMLINK])
-        except BaseException:
+        except BaseException as error:
             remove_tree(destination)
+            if isinstance(error, OSError):
+                raise GitError(
+                    f"commit {commit} of {self.url} cannot be checked out: {os.strerror(error.errno or 0)}",
+                    hint="Free disk space, or shorten the paths of its symbolic links.",
+                ) from error
             raise
 
     def _write_files(self, commit: str, destination: Path) -> None:
         what = f"checking out {commit} of {self.url}"
-        with tempfile.TemporaryDirectory(prefix="contexten-index-") as folder:
+        with tempfile.TemporaryDirectory(prefix=INDEX_PREFIX, dir=self._root) as folder:
             for arguments in (["read-tree", commit], ["checkout-index", "--all", "--quiet"]):
                 run_git(
                     what,
@@ -274,12 +303,13 @@ class Mirror(GitHistory):
                     f"commit {commit} of {self.url} has more than {_MAX_ENTRIES} files",
                     hint="Repositories of this size are not supported.",
                 )
-            yield _parse_entry(record)
+            yield self._parse_entry(record)
 
     def _tree_records(self, commit: str) -> Iterator[bytes]:
         commit = check_object_id(commit)
         if not self._has(commit):
             raise GitError(f"commit {commit} of {self.url} has not been fetched", hint="Fetch it first.")
+        self._note_use()
         with GitProcess(
             f"listing the files of {commit} of {self.url}",
             ["ls-tree", "-r", "-z", "-l", "--full-tree", commit],
@@ -288,6 +318,20 @@ class Mirror(GitHistory):
         ) as process:
             yield from process.records(b"\0")
             process.finish()
+
+    def _parse_entry(self, record: bytes) -> _RawEntry:
+        facts, _, path = record.partition(b"\t")
+        mode, _, object_id, size = facts.decode("ascii").split()
+        if size == "BAD":
+            raise GitError(
+                f"{self.url} lacks the content {object_id}",
+                hint="It was cloned without all of its objects; `git fetch --refetch` gets the rest.",
+            )
+        return _RawEntry(path, object_id, 0 if size == "-" else int(size), FileKind(mode))
+
+    def _note_use(self) -> None:
+        with suppress(FileNotFoundError):
+            os.utime(lock_of(self._root, self._name))
 
     def _has(self, commit: str) -> bool:
         # Git writes this ref only once everything the commit needs has arrived.
@@ -366,21 +410,37 @@ class Mirror(GitHistory):
         with self._remote_call([*arguments, "--end-of-options", self.url, *refspecs], lock=lock) as process:
             process.finish()
 
-    def _remote_call(self, arguments: Sequence[str], *, lock: int | None = None) -> GitProcess:
-        environment = dict(self._authorization.environment)
-        if self._source.transport is Transport.FILE:
+    @contextmanager
+    def _remote_call(self, arguments: Sequence[str], *, lock: int | None = None) -> Iterator[GitProcess]:
+        environment = {**self._authorization.environment, "GIT_ALLOW_PROTOCOL": self._source.transport.value}
+        is_local = self._source.transport is Transport.FILE
+        if is_local:
             environment["GIT_CONFIG_GLOBAL"] = str(_LOCAL_CONFIG)
-        return GitProcess(
-            f"git {arguments[0]} of {self.url}",
-            arguments,
-            git_dir=self._folder,
-            timeout_seconds=self._timeout,
-            config=[f"protocol.{self._source.transport}.allow=always"],
-            environment=environment,
-            inherit=_PASSED_ON,
-            secrets=self._authorization.secrets,
-            pass_fds=() if lock is None else (lock,),
-        )
+        calling = nullcontext() if is_local else BREAKERS.calling(DependencyKind.GIT, _host_of(self.url))
+        try:
+            with (
+                calling,
+                outside_of_loop("git"),
+                GitProcess(
+                    f"git {arguments[0]} of {self.url}",
+                    arguments,
+                    git_dir=self._folder,
+                    timeout_seconds=self._timeout,
+                    config=[f"protocol.{self._source.transport}.allow=always"],
+                    environment=environment,
+                    inherit=_PASSED_ON,
+                    secrets=self._authorization.secrets,
+                    pass_fds=() if lock is None else (lock,),
+                ) as process,
+            ):
+                yield process
+        except BreakerOpenError as error:
+            raise GitError(error.message, hint=error.hint, transient=True) from error
+
+
+def _host_of(url: str) -> str:
+    place = url.partition("://")[2].partition("/")[0] if "://" in url else url.partition(":")[0]
+    return place.rpartition("@")[2].lower()
 
 
 def _own_ref(commit: str) -> str:
@@ -407,9 +467,3 @@ def _authorization(source: Source, token: str | None) -> _Authorization:
     }
     # Some put a token where the user name belongs.
     return _Authorization(environment, (encoded, password or user))
-
-
-def _parse_entry(record: bytes) -> _RawEntry:
-    facts, _, path = record.partition(b"\t")
-    mode, _, object_id, size = facts.decode("ascii").split()
-    return _RawEntry(path, object_id, 0 if size == "-" else int(size), FileKind(mode))

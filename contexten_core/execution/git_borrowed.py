@@ -5,22 +5,25 @@ objects are read, and neither its configuration nor its hooks.
 """
 
 import os
+import re
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
 from contexten_core.errors import GitError
 from contexten_core.execution.file_lock import file_lock
-from contexten_core.execution.git import HISTORY_DEPTH, Mirror, _Authorization
+from contexten_core.execution.git import HISTORY_DEPTH, Mirror, _Authorization, lock_of
 from contexten_core.execution.git_names import check_object_id, parse_source
 
 _MOST_BYTES = 1024**2
+_ID = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64})")
 
 
 class _Lender(NamedTuple):
     """Where a repository has its objects, and says where its history was cut off."""
 
     objects: Path
-    shallow: Path
+    shallow: bytes
 
 
 class BorrowingMirror(Mirror):
@@ -54,11 +57,12 @@ class BorrowingMirror(Mirror):
             return
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with file_lock(
-            self._root / f"{self._name}.lock", what=f"the mirror of {self.url}", timeout_seconds=self._timeout
+            lock_of(self._root, self._name), what=f"the mirror of {self.url}", timeout_seconds=self._timeout
         ):
+            self._note_use()
             self._create(object_format="sha1" if len(commit) == 40 else "sha256")  # noqa: PLR2004 - hexadecimal digits
             _write(self._folder / "objects" / "info" / "alternates", os.fsencode(lender.objects) + b"\n")
-            _write(self._folder / "shallow", _read(lender.shallow))
+            _write(self._folder / "shallow", _ids(lender.shallow))
             if not self._has(commit):
                 self._borrow(commit)
 
@@ -87,17 +91,28 @@ def _lender(url: str) -> _Lender | None:
             place = place / common.decode(errors="surrogateescape").strip()
         objects = (place / "objects").resolve()
         is_there = objects.is_dir()
+        shallow = _read(place / "shallow")
     except (OSError, ValueError):
         return None
-    return _Lender(objects, place / "shallow") if is_there and "\n" not in str(objects) else None
+    return _Lender(objects, shallow) if is_there and "\n" not in str(objects) else None
+
+
+def _ids(content: bytes) -> bytes:
+    """Return those lines that are ids: git would repeat others in what it says of them."""
+    return b"".join(line + b"\n" for line in content.split(b"\n") if _ID.fullmatch(line))
 
 
 def _read(path: Path) -> bytes:
+    """Return what a file holds; nothing for what is no file, such as a pipe, which might never end."""
     try:
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return b""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(_MOST_BYTES)
 
 
 def _write(path: Path, content: bytes) -> None:

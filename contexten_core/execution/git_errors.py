@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contexten_core.errors import GitError
-from contexten_core.security.text import clean_text
+from contexten_core.security.text import one_line
 
 _SHOWN_LINES = 4
 _SHOWN_CHARACTERS = 600
@@ -56,6 +56,10 @@ _MEANINGS = (
     _meaning(r"returned error: 30\d", "The repository has moved: put its new clone URL into the project."),
     _meaning(r"ssl certificate|certificate verif", "The server's certificate is not trusted by this machine."),
     _meaning(r"no space left on device|file too large", "Free disk space where the mirrors are, or raise the limit."),
+    _meaning(
+        r"out of memory|cannot allocate memory|mmap failed",
+        "The repository, or the change, is larger than what is supported.",
+    ),
     _meaning(r"invalid path|file name too long", "The commit has a file name that cannot be written here."),
     _meaning(r"mismatched algorithms", "The repository and its mirror use different hash functions."),
     _meaning(r"'git'?:? no such file|git: not found", "Install git on this machine."),
@@ -72,11 +76,13 @@ _MEANINGS = (
 
 def git_failure(what: str, *, status: int, stderr: bytes, secrets: Sequence[str] = ()) -> GitError:
     """Describe a git call that ended with `status`, in git's own last lines, without credentials."""
-    text = clean_text(stderr.decode("utf-8", "replace"))
+    # What a server says may hold anything, orders to a terminal included.
+    decoded = stderr.decode("utf-8", "replace")
+    text = "\n".join(one_line(line, len(decoded)) for line in re.split(r"[\r\n]+", decoded))
     for secret in secrets:
         text = text.replace(secret, "***")
     text = _URL_CREDENTIALS.sub("://***@", text)
-    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip() and not _NOISE.match(line.strip())]
+    lines = [line for line in text.split("\n") if line and not _NOISE.match(line)]
     said = "; ".join(lines[-_SHOWN_LINES:])[-_SHOWN_CHARACTERS:] or f"git ended with status {status} and said nothing"
     for meaning in _MEANINGS:
         if meaning.words.search(text):

@@ -12,6 +12,9 @@ from contexten_core.execution.git_process import GitProcess
 
 _REVISION = re.compile(r"[0-9a-f]{4,64}(?:[~^][0-9]{0,6}){0,20}")
 _NO_MODE = "000000"
+_MOST_CHANGES = 1_000_000
+_COMPARING_MEMORY_BYTES = 1024**3
+_MOST_HUNKS = 2_000_000
 
 
 class FileKind(StrEnum):
@@ -43,7 +46,7 @@ class GitHistory:
         """List in which entries one fetched commit differs from another, with their paths as in `listing`.
 
         Raises:
-            GitError: one of them is not in this mirror.
+            GitError: one of them is not in this mirror, or they differ in more than a million.
         """
         found = []
         arguments = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--full-index"]
@@ -52,13 +55,16 @@ class GitHistory:
             [*arguments, "--end-of-options", check_object_id(base), check_object_id(commit)],
             git_dir=self._folder,
             timeout_seconds=self._timeout,
+            memory_bytes=_COMPARING_MEMORY_BYTES,
         ) as process:
             records = process.records(b"\0")
-            for what, path in zip(records, records, strict=True):
+            for what, path in zip(records, records, strict=False):
                 _, new_mode, _, new_id, _ = what.decode("ascii").split()
                 is_there = new_mode != _NO_MODE
                 mode = FileKind(new_mode) if is_there else None
                 found.append(EntryChange(shown_path(path), new_id if is_there else None, mode))
+                if len(found) > _MOST_CHANGES:
+                    raise _too_many(f"the change from {base} to {commit}", _MOST_CHANGES, "entries")
             process.finish()
         return found
 
@@ -115,6 +121,7 @@ class GitHistory:
             git_dir=self._folder,
             timeout_seconds=self._timeout,
             config=["log.showRoot=false"],
+            memory_bytes=_COMPARING_MEMORY_BYTES,
         ) as process:
             yield from process.records(b"\0")
             process.finish()
@@ -144,11 +151,15 @@ class GitHistory:
         """Yield the beginnings of the lines of the patch between two fetched commits, without context lines.
 
         Raises:
-            GitError: a commit is not in this mirror.
+            GitError: a commit is not in this mirror, or the patch has more than two million hunks.
         """
+        hunks = 0
         with self._diff_tree(["--patch", "--unified=0", "--no-ext-diff", "--no-textconv"], base, head) as process:
             for line in process.beginnings(b"\n", keep=200):
                 process.extend()
+                hunks += line.startswith(b"@@ ")
+                if hunks > _MOST_HUNKS:
+                    raise _too_many(f"the change from {base} to {head}", _MOST_HUNKS, "hunks")
                 yield line
             process.finish()
 
@@ -160,12 +171,17 @@ class GitHistory:
             git_dir=self._folder,
             timeout_seconds=self._timeout,
             config=["diff.renameLimit=1000"],
+            memory_bytes=_COMPARING_MEMORY_BYTES,
         )
 
     @property
     def is_cut_off(self) -> bool:
         """Whether the history of some commit here goes back further than what was fetched."""
         return (self._folder / "shallow").exists()
+
+
+def _too_many(what: str, most: int, of: str) -> GitError:
+    return GitError(f"{what} has more than {most} {of}", hint="Changes of this size are not supported.")
 
 
 def shown_path(path: bytes) -> str:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 from contexten_core.errors import GitError
+from contexten_core.execution.git_config import restore_config
 from contexten_core.execution.git_errors import git_failure
 from contexten_core.execution.rlimits import lower_limit
 
@@ -21,6 +22,8 @@ _CHUNK = 64 * 1024
 _STDERR_KEPT = 16 * 1024
 _MAX_RECORD = 64 * 1024
 _MAX_FILE_BYTES = 8 * 1024**3
+_MAX_MEMORY_BYTES = 4 * 1024**3
+_MAX_OUTPUT_BYTES = 16 * 1024**3
 _STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # On the command line, where they win over the configuration of the mirror.
@@ -66,6 +69,8 @@ _ENVIRONMENT = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_PROTOCOL_FROM_USER": "0",
+    # Unlike the settings above it also reaches the git that runs in a repository of this machine.
+    "GIT_ALLOW_PROTOCOL": "",
 }
 
 
@@ -82,6 +87,7 @@ class GitProcess:
         inherit: names of variables of this process to pass on.
         secrets: texts that must not appear in errors.
         stdin: an open file, or None for no input.
+        memory_bytes: how much memory git, and each process that it starts, may allocate.
         pass_fds: descriptors that git and its children keep open.
     """
 
@@ -98,12 +104,15 @@ class GitProcess:
         secrets: Sequence[str] = (),
         stdin: BinaryIO | None = None,
         pass_fds: Sequence[int] = (),
+        memory_bytes: int = _MAX_MEMORY_BYTES,
     ) -> None:
+        restore_config(git_dir)
         self._what = what
         self._timeout = timeout_seconds
         self._secrets = secrets
         self._stderr = b""
         self._buffer = bytearray()
+        self._received = 0
         options = [word for setting in (*_CONFIG, *config) for word in ("-c", setting)]
         self._process = _start(
             ["--no-pager", f"--git-dir={git_dir}", *options, *arguments],
@@ -114,6 +123,7 @@ class GitProcess:
             },
             stdin=stdin,
             pass_fds=pass_fds,
+            memory_bytes=memory_bytes,
         )
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -225,8 +235,14 @@ class GitProcess:
                     self._open.discard(descriptor)
                 elif descriptor == self._out:
                     self._buffer += data
+                    self._received += len(data)
                 else:
                     self._stderr = (self._stderr + data)[-_STDERR_KEPT:]
+            if self._received > _MAX_OUTPUT_BYTES:
+                raise GitError(
+                    f"{self._what} failed: git's answer is longer than {_MAX_OUTPUT_BYTES} bytes",
+                    hint="Repositories of this size are not supported.",
+                )
             if self._buffer:
                 return True
         return False
@@ -279,6 +295,7 @@ def _start(
     environment: Mapping[str, str],
     stdin: BinaryIO | None,
     pass_fds: Sequence[int],
+    memory_bytes: int,
 ) -> "subprocess.Popen[bytes]":
     # GitPython looks for git when it is imported, and fails there where it is missing.
     try:
@@ -307,4 +324,5 @@ def _start(
     # From here on this module ends the process, and not the garbage collector.
     running.proc = None
     lower_limit(process.pid, resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
+    lower_limit(process.pid, resource.RLIMIT_DATA, memory_bytes)
     return process

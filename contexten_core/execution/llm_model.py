@@ -42,6 +42,9 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.usage import RunUsage, UsageLimits
 
 from contexten_core.errors import ConfigurationError, ExecutionError, OutboundError
+from contexten_core.errors.breaker import BREAKERS, DependencyKind
+from contexten_core.faults import outside
+from contexten_core.integrations.json_call import host_of
 from contexten_core.security.text import one_line
 from contexten_core.settings import Settings
 
@@ -94,7 +97,7 @@ async def ask(
     """
     limit = None if dollars is None else Decimal(str(dollars))
     usage = RunUsage()
-    async with _model(settings, name) as model:
+    async with _calling(settings, name) as model:
         agent = Agent(
             model,
             output_type=ToolOutput(answer, name="answer", description="Give your answer."),
@@ -103,12 +106,13 @@ async def ask(
         )
         try:
             async with asyncio.timeout(seconds):
-                result = await agent.run(
-                    instruction,
-                    usage=usage,
-                    usage_limits=UsageLimits(request_limit=turns, total_tokens_limit=tokens, cost_limit=limit),
-                    event_stream_handler=_passing(hear),
-                )
+                async with outside("model"):
+                    result = await agent.run(
+                        instruction,
+                        usage=usage,
+                        usage_limits=UsageLimits(request_limit=turns, total_tokens_limit=tokens, cost_limit=limit),
+                        event_stream_handler=_passing(hear),
+                    )
         except TimeoutError as error:
             raise ExecutionError(
                 f"{name} had not answered after {seconds:g} s", hint="raise the prompt's wall_seconds, or try again"
@@ -122,6 +126,16 @@ async def ask(
         tokens_out=usage.output_tokens,
         dollars=_price(settings, name, usage),
     )
+
+
+@asynccontextmanager
+async def _calling(settings: Settings, name: str) -> AsyncIterator[Model[Any]]:
+    """Give the model, unless its provider is left alone for now."""
+    provider = name.partition(":")[0]
+    url = settings.openai_base_url if provider == "openai" else settings.anthropic_base_url
+    with BREAKERS.calling(DependencyKind.LLM, provider if url is None else host_of(url)):
+        async with _model(settings, name) as model:
+            yield model
 
 
 @asynccontextmanager

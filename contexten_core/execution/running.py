@@ -23,6 +23,7 @@ from contexten_core.execution.running_limits import PULSE_SECONDS, LimitWatch
 from contexten_core.execution.sandbox import Sandbox, SandboxLevel
 from contexten_core.execution.sandbox_cgroup import ControlGroup
 from contexten_core.execution.sandbox_process import NotStartedError, SandboxedProcess
+from contexten_core.execution.standard_input import standard_input
 from contexten_core.security.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class RunningCommand:
         sandbox: the walls to put around it.
         network: what it may reach from inside of them.
         redact: what its output goes through before anybody sees it.
+        stdin: what it reads from its standard input.
 
     Raises:
         OSError: it cannot be started.
@@ -72,6 +74,7 @@ class RunningCommand:
         sandbox: Sandbox,
         network: NetworkAccess,
         redact: Redactor | None,
+        stdin: bytes,
     ) -> None:
         self._limits = limits
         self._folders = (cwd, *folders)
@@ -84,12 +87,17 @@ class RunningCommand:
         self._inside: SandboxedProcess | None = None
         self._proxy: FilteringProxy | None = None
         self._limit_watch: LimitWatch | None = None
-        self._pipe, writing = os.pipe()
+        reading = standard_input(stdin)
+        try:
+            self._pipe, writing = os.pipe()
+        except OSError:
+            os.close(reading)
+            raise
         try:
             if sandbox.level is SandboxLevel.NONE:
                 self._process = subprocess.Popen(
                     list(argv),
-                    stdin=subprocess.DEVNULL,
+                    stdin=reading,
                     stdout=writing,
                     stderr=subprocess.STDOUT,
                     cwd=cwd,
@@ -109,6 +117,7 @@ class RunningCommand:
                     mark=mark,
                     temporary_bytes=limits.temporary_bytes,
                     listens=bool(network.hosts),
+                    stdin=reading,
                     output=writing,
                 )
                 self._process = self._inside.process
@@ -116,6 +125,7 @@ class RunningCommand:
             os.close(self._pipe)
             raise
         finally:
+            os.close(reading)
             os.close(writing)
         self._started = time.monotonic()
         try:

@@ -1,5 +1,6 @@
 """The walls that commands run behind: which ones this machine can put up, and what keeps it from better ones."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -83,13 +84,19 @@ class Sandbox:
         return arguments if rules is None else [*arguments, "--seccomp", str(in_memory(rules))]
 
 
-def in_memory(content: bytes) -> int:
-    """Return a descriptor of a file without a name, at its beginning; the caller's to close."""
-    descriptor = os.memfd_create("contexten")
+def in_memory(content: bytes, *, seals: int = 0) -> int:
+    """Return a descriptor of a file without a name, at its beginning; the caller's to close.
+
+    Args:
+        seals: what nobody may do to it any more, as `fcntl.F_ADD_SEALS` takes it.
+    """
+    descriptor = os.memfd_create("contexten", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         with os.fdopen(os.dup(descriptor), "wb") as file:
             file.write(content)
         os.lseek(descriptor, 0, os.SEEK_SET)
+        if seals:
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
     except BaseException:
         os.close(descriptor)
         raise

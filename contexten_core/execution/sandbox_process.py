@@ -55,6 +55,7 @@ class SandboxedProcess:
         mark: `NAME=value`, by which bubblewrap itself is recognised.
         temporary_bytes: how much its temporary files may take.
         listens: whether to open the port of the proxy inside.
+        stdin: a descriptor that it reads from.
         output: a descriptor that it prints to.
 
     Raises:
@@ -79,6 +80,7 @@ class SandboxedProcess:
         mark: str,
         temporary_bytes: int,
         listens: bool,
+        stdin: int,
         output: int,
     ) -> None:
         content = pack(argv, environment=environment, listens=listens)
@@ -91,9 +93,6 @@ class SandboxedProcess:
         self._control, inside = socket.socketpair()
         self._control.setblocking(False)
         self._info, writing = os.pipe()
-        # At its end from the beginning. /dev/null would be the machine's, and root's to change.
-        empty, nothing = os.pipe()
-        os.close(nothing)
         self._handed = [writing]
         try:
             configuration = self._keep(content)
@@ -102,7 +101,7 @@ class SandboxedProcess:
             name, _, value = mark.partition("=")
             self.process = subprocess.Popen(
                 [*walls, "--info-fd", str(writing), "--", *start],
-                stdin=empty,
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 # Process 1 inside keeps it for everybody in there to read, and the dynamic linker obeys it out here.
@@ -116,7 +115,7 @@ class SandboxedProcess:
             raise
         finally:
             inside.close()
-            for descriptor in (empty, *self._handed):
+            for descriptor in self._handed:
                 os.close(descriptor)
 
     async def ready(self) -> bool:

@@ -17,8 +17,8 @@ class GitHubReporter:
 
     kinds = frozenset({COMMIT_STATUS})
 
-    def __init__(self, settings: Settings) -> None:
-        self._client = GitHubClient(settings)
+    def __init__(self, settings: Settings, *, client: GitHubClient | None = None) -> None:
+        self._client = client or GitHubClient(settings)
 
     def unable(self, content: Mapping[str, Any]) -> str | None:
         """Return why a status cannot be posted at all, or None."""

@@ -22,7 +22,10 @@ from githubkit.exception import (
 )
 
 from contexten_core.errors import OutboundError
+from contexten_core.errors.breaker import BREAKERS, DependencyKind
+from contexten_core.faults import outside
 from contexten_core.integrations.github_installations import InstallationTokens, has_app
+from contexten_core.integrations.json_call import host_of
 from contexten_core.security.text import one_line
 from contexten_core.settings import PUBLIC_GITHUB_API, Settings
 
@@ -33,6 +36,7 @@ _LONGEST_WAIT_SECONDS = 3_600.0
 _LIMIT_SECONDS = 60.0
 _SAID_LIMIT = 300
 _REPOSITORY = re.compile(r"/repos/([^/?]+/[^/?]+)")
+_ACCOUNT = re.compile(r"/repos/([^/?]+)/")
 _WAITS = ("retry-after", "x-ratelimit-reset")
 _LONGEST_NUMBER = 10
 
@@ -104,9 +108,17 @@ class GitHubClient:
     async def _send(
         self, api_url: str, method: str, path: str, json: Any, *, token: str | None = None
     ) -> httpx.Response:
+        # An App has a budget of calls in each account, and only that one is used up.
+        account = _ACCOUNT.match(path) if token is not None else None
+        host = host_of(api_url) if account is None else f"{host_of(api_url)} {account[1].lower()}"
+        with BREAKERS.calling(DependencyKind.GITHUB, host):
+            return await self._request(api_url, method, path, json, token=token)
+
+    async def _request(self, api_url: str, method: str, path: str, json: Any, *, token: str | None) -> httpx.Response:
         headers = None if token is None else {"Authorization": f"Bearer {token}"}
         try:
-            response = await self._client(api_url).arequest(method, path, json=json, headers=headers)
+            async with outside("GitHub"):
+                response = await self._client(api_url).arequest(method, path, json=json, headers=headers)
         except RateLimitExceeded as error:
             raise OutboundError(
                 f"GitHub's rate limit is used up ({method} {path})",
@@ -120,7 +132,7 @@ class GitHubClient:
                 f"{api_url} did not answer {method} {path}: {error}",
                 hint="is the address right and reachable?",
                 transient=True,
-                ambiguous=True,
+                ambiguous=not isinstance(error.exc, httpx.ConnectError | httpx.ConnectTimeout),
             ) from error
         except GitHubException as error:
             raise OutboundError(f"{method} {path} at {api_url} failed: {error}") from error

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from contexten_core.errors import OutboundError
+from contexten_core.faults import outside
 
 LONGEST_WAIT_SECONDS = 3_600.0
 
@@ -56,6 +57,8 @@ async def call_json(
     seconds: float,
     params: Mapping[str, str] | None = None,
     body: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+    most_bytes: int = _LARGEST_ANSWER_BYTES,
 ) -> Answer:
     """Send a request, whatever its answer; redirects are not followed.
 
@@ -63,6 +66,8 @@ async def call_json(
         service: its name, for what errors say.
         authorization: the header's value.
         seconds: how long it may take altogether.
+        headers: those of this service alone.
+        most_bytes: how much it may answer.
 
     Raises:
         OutboundError: there was no answer, or too much of it; `ambiguous` when the request may have arrived.
@@ -72,17 +77,18 @@ async def call_json(
             f"the token for {service} holds characters that no token does", hint="was it copied together with others?"
         )
     content = None if body is None else json.dumps(body).encode()
-    headers = {"Authorization": authorization, "Accept": "application/json", "User-Agent": "contexten"}
+    sent = {"Authorization": authorization, "Accept": "application/json", "User-Agent": "contexten", **(headers or {})}
     if content is not None:
-        headers["Content-Type"] = "application/json; charset=utf-8"
+        sent["Content-Type"] = "application/json; charset=utf-8"
     timeout = httpx.Timeout(seconds, connect=min(_CONNECT_SECONDS, seconds))
     try:
         async with (
             asyncio.timeout(seconds),
+            outside("service"),
             httpx.AsyncClient(verify=_trusted(), timeout=timeout, follow_redirects=False) as http,
-            http.stream(method, _address(url), headers=headers, params=params, content=content) as response,
+            http.stream(method, _address(url), headers=sent, params=params, content=content) as response,
         ):
-            return Answer(response.status_code, response.headers, _object(await _read(service, response)))
+            return Answer(response.status_code, response.headers, _object(await _read(service, response, most_bytes)))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise OutboundError(f"the address of {service} is none: {error}", hint="check the settings") from error
     except (TimeoutError, httpx.HTTPError) as error:
@@ -92,6 +98,14 @@ async def call_json(
             transient=True,
             ambiguous=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
         ) from error
+
+
+def host_of(url: str) -> str:
+    """Return whom an address calls. One that is none is returned as it is; calling it says so."""
+    try:
+        return httpx.URL(url).netloc.decode("ascii", "replace") or url
+    except httpx.InvalidURL:
+        return url
 
 
 @asynccontextmanager
@@ -120,12 +134,12 @@ def text_of(content: Mapping[str, Any], name: str) -> str:
     return value
 
 
-async def _read(service: str, response: httpx.Response) -> bytes:
+async def _read(service: str, response: httpx.Response, most_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > _LARGEST_ANSWER_BYTES:
-            raise OutboundError(f"{service} answered more than {_LARGEST_ANSWER_BYTES:,} bytes", ambiguous=True)
+        if len(body) > most_bytes:
+            raise OutboundError(f"{service} answered more than {most_bytes:,} bytes", ambiguous=True)
     return bytes(body)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from contexten_core.db import utc_now
 from contexten_core.errors import OutboundError
-from contexten_core.integrations.json_call import LONGEST_WAIT_SECONDS, Answer, call_json
+from contexten_core.errors.breaker import BREAKERS, DependencyKind
+from contexten_core.integrations.json_call import LONGEST_WAIT_SECONDS, Answer, call_json, host_of
 from contexten_core.security.text import one_line
 from contexten_core.settings import Settings
 
@@ -53,16 +54,17 @@ class LinearClient:
         if key is None:
             raise OutboundError("Linear cannot be called", hint=_NOT_CONFIGURED)
         secret = key.get_secret_value()
-        answer = await call_json(
-            "Linear",
-            "POST",
-            self._settings.linear_api_url,
-            authorization=secret if secret.startswith(_KEY_PREFIX) else f"Bearer {secret}",
-            seconds=self._settings.api_timeout_seconds,
-            body={"query": query, "variables": variables},
-        )
-        if (failure := _failure(answer)) is not None:
-            raise failure
+        with BREAKERS.calling(DependencyKind.LINEAR, host_of(self._settings.linear_api_url)):
+            answer = await call_json(
+                "Linear",
+                "POST",
+                self._settings.linear_api_url,
+                authorization=secret if secret.startswith(_KEY_PREFIX) else f"Bearer {secret}",
+                seconds=self._settings.api_timeout_seconds,
+                body={"query": query, "variables": variables},
+            )
+            if (failure := _failure(answer)) is not None:
+                raise failure
         data = None if answer.data is None else answer.data.get("data")
         field = next(iter(data.values()), None) if isinstance(data, Mapping) else None
         if not isinstance(field, Mapping):

@@ -52,7 +52,7 @@ def posters_of(settings: Settings, database: Database) -> Posters:
     github = GitHubClient(settings)
     return Posters(
         [
-            GitHubReporter(settings),
+            GitHubReporter(settings, client=github),
             GitHubComments(settings, database, client=github),
             GitHubReactions(settings, database, client=github),
             GitHubReviews(settings, database, client=github),

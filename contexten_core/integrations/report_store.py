@@ -20,10 +20,14 @@ from contexten_core.events.models import (
 from contexten_core.events.steps import Step
 from contexten_core.execution.executor import Cost
 from contexten_core.integrations.report_words import ReportedRun, State
+from contexten_core.tasks.forecast import told
 from contexten_core.tasks.models import ApprovalModel, ApprovalStatus
 
 TOLD = "told"
-"""What the metadata of a run that broke has under this name may be said to anybody."""
+"""What the metadata of a run that broke or was cancelled has under this name may be said to anybody."""
+
+WARNINGS = "warnings"
+"""The metadata of a run has under this name what is said besides: budgets that are nearly used up."""
 
 _MOST_RUNS = 60
 _STATES = {
@@ -103,6 +107,8 @@ def _reported(
     # A run that broke after its report was written stands as that says.
     if row.status is RunStatus.FAILED and Step.RECORD_ANALYTICS not in steps:
         state, message, executed = State.BROKEN, (row.metadata_ or {}).get(TOLD), None
+    elif row.status in (RunStatus.CANCELLED, RunStatus.SUPERSEDED) and Step.RECORD_ANALYTICS not in steps:
+        state, message, executed = State.CANCELLED, (row.metadata_ or {}).get(TOLD), None
     elif row.status is RunStatus.IGNORED:
         state, message = State.REFUSED, row.reason
         if approval is not None:
@@ -110,6 +116,8 @@ def _reported(
             # A run that began after the answer has another reason of its own.
             if approval.decided_at is None or row.started_at <= approval.decided_at:
                 state, message = _asked(approval, now)
+            else:
+                approval = None
     elif executed is not None:
         state, message = _STATES[Conclusion(executed.conclusion)], executed.headline
     else:
@@ -126,6 +134,9 @@ def _reported(
         message=message,
         seconds=executed.seconds if executed is not None else None,
         cost=_cost(executed) if executed is not None else Cost(),
+        approval=approval.id if approval is not None else None,
+        expected=told(approval.plan.get("expected")) if approval is not None and state is State.WAITING else None,
+        warnings=tuple((row.metadata_ or {}).get(WARNINGS, ())),
     )
 
 
@@ -166,8 +177,32 @@ async def _approvals(session: AsyncSession, event_ids: Collection[UUID]) -> dict
     return {approval.event_id: approval for approval in found}
 
 
+async def is_waiting(session: AsyncSession, event_id: UUID) -> bool:
+    """Tell whether an approval of an event is waited for."""
+    statement = select(ApprovalModel.id).where(
+        ApprovalModel.event_id == event_id, ApprovalModel.status == ApprovalStatus.PENDING
+    )
+    return (await session.execute(statement.limit(1))).scalar_one_or_none() is not None
+
+
 async def last_content(session: AsyncSession, stream: str) -> Mapping[str, Any]:
     """Return the content of the newest effect of a stream; nothing when there is none."""
     statement = select(OutboxModel.content).where(OutboxModel.stream == stream)
     statement = statement.order_by(OutboxModel.created_at.desc(), OutboxModel.position.desc()).limit(1)
     return (await session.execute(statement)).scalar_one_or_none() or {}
+
+
+async def superseded(session: AsyncSession, run_ids: Collection[UUID]) -> list[tuple[UUID, EventModel]]:
+    """Return those of these runs that were superseded, each with its event, unless that is to be handled again."""
+    statement = (
+        select(RunModel.id, EventModel)
+        .join(EventModel, EventModel.id == RunModel.event_id)
+        .where(RunModel.id.in_(run_ids), RunModel.status == RunStatus.SUPERSEDED, EventModel.superseded_by.is_not(None))
+    )
+    return [(run_id, event) for run_id, event in await session.execute(statement)]
+
+
+async def spoken(session: AsyncSession, streams: Collection[str]) -> set[str]:
+    """Return those of these streams that an effect was ever put into."""
+    statement = select(OutboxModel.stream).where(OutboxModel.stream.in_(streams)).distinct()
+    return set((await session.execute(statement)).scalars())

@@ -10,8 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
+from contexten_core.events.verbs_parse import APPROVE_BUTTON, REFUSE_BUTTON
 from contexten_core.execution.executor import Cost
 from contexten_core.integrations.statuses import run_url
 from contexten_core.outputs.neutralise import for_linear, for_markdown, for_slack
@@ -29,6 +31,10 @@ _NAME_LIMIT = 100
 _HEADLINE_LIMIT = 300
 _REASON_LIMIT = 500
 _MINUTE = 60
+_SECTION_LIMIT = 2_900
+"""Slack takes 3,000 characters in one section of a message, and 75 on a button."""
+
+_BUTTON_LIMIT = 70
 _NOTHING = "–"
 _TICKS = re.compile(r"`{3,}")
 
@@ -41,6 +47,7 @@ class State(StrEnum):
     BROKEN = "could not be done"
     FAILED = "failed"
     REFUSED = "not run"
+    CANCELLED = "cancelled"
     SUCCEEDED = "succeeded"
 
 
@@ -50,6 +57,7 @@ _SIGNS = {
     State.BROKEN: "❗",
     State.FAILED: "❌",
     State.REFUSED: "🚫",
+    State.CANCELLED: "⏹",
     State.SUCCEEDED: "✅",
 }
 _STATES = list(State)
@@ -76,6 +84,9 @@ class ReportedRun:
         message: one line of what came of it, or why not.
         arrived_at: when its event did.
         replaced: the commit that its event says was the newest one before its own.
+        approval: the one that it waits for, or waited for in vain.
+        expected: what it is likely to take, while it waits.
+        warnings: one line each: budgets that are nearly used up.
     """
 
     run_id: UUID
@@ -89,6 +100,9 @@ class ReportedRun:
     message: str | None = None
     seconds: float | None = None
     cost: Cost = field(default_factory=Cost)
+    approval: UUID | None = None
+    expected: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +146,23 @@ def standing_of(runs: Collection[ReportedRun]) -> Standing:
     )
 
 
-def body(layout: Layout, settings: Settings, standing: Standing, excerpts: Mapping[UUID, str]) -> str:
+def body(
+    layout: Layout,
+    settings: Settings,
+    standing: Standing,
+    excerpts: Mapping[UUID, str],
+    *,
+    about: str | None = None,
+) -> str:
     """Return a whole report, of fewer than 20,000 characters.
 
     Args:
         excerpts: the telling lines of the logs of failed runs.
+        about: the subject, where the place of the report does not say it.
     """
     write = _Words(layout, settings)
     parts = [
-        write.heading(standing),
+        write.heading(standing, about),
         write.listed(standing.current),
         *write.explained(standing, excerpts),
         write.advice(standing),
@@ -149,15 +171,62 @@ def body(layout: Layout, settings: Settings, standing: Standing, excerpts: Mappi
     return "\n\n".join(part for part in parts if part)
 
 
+def blocks(settings: Settings, standing: Standing, *, about: str | None = None) -> list[dict[str, Any]]:
+    """Return a report as Slack's blocks, with buttons to answer what waits for an approval; none when nothing does.
+
+    The value of a button is the approval's id and the commit, with a colon between them.
+    """
+    waiting = [run for run in standing.current if run.state is State.WAITING and run.approval is not None]
+    if not waiting:
+        return []
+    # Without logs, no line depends on another, and the text may be divided between any two.
+    lines = body(Layout.SLACK, settings, standing, {}, about=about).split("\n")
+    return [_section(text) for text in _packed(lines)] + [_buttons(run) for run in waiting]
+
+
+def _packed(lines: Sequence[str]) -> list[str]:
+    packed = [""]
+    for line in lines:
+        longer = f"{packed[-1]}\n{line}" if packed[-1] else line
+        if len(longer) <= _SECTION_LIMIT:
+            packed[-1] = longer
+        else:
+            packed.append(line[:_SECTION_LIMIT])
+    return [text for text in packed if text.strip()]
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
+
+
+def _buttons(run: ReportedRun) -> dict[str, Any]:
+    prompt = one_line(visible(run.prompt or ""), _BUTTON_LIMIT - len("Approve "))
+    return {
+        "type": "actions",
+        "block_id": f"contexten:{run.approval}",
+        "elements": [
+            {
+                "type": "button",
+                "action_id": action,
+                "style": style,
+                "value": f"{run.approval}:{run.commit}",
+                "text": {"type": "plain_text", "text": f"{verb} {prompt}".strip(), "emoji": False},
+            }
+            for verb, action, style in (("Approve", APPROVE_BUTTON, "primary"), ("Refuse", REFUSE_BUTTON, "danger"))
+        ],
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class _Words:
     layout: Layout
     settings: Settings
 
-    def heading(self, standing: Standing) -> str:
+    def heading(self, standing: Standing, about: str | None) -> str:
         said = f"{_SIGNS[standing.state]} Contexten: {standing.state.value}"
         commit = standing.current[0].commit
         where = f" at {self._commit(commit)}" if commit else ""
+        where += f" of {self._code(about, _NAME_LIMIT)}" if about else ""
         return f"*{said}*{where}" if self.layout is Layout.SLACK else f"### {said}{where}"
 
     def listed(self, runs: Sequence[ReportedRun]) -> str:
@@ -174,6 +243,9 @@ class _Words:
             if run.message:
                 is_prose = run.state in (State.REFUSED, State.WAITING)
                 parts.append(self._prose(run.message) if is_prose else self._code(run.message, _HEADLINE_LIMIT))
+            if run.expected:
+                parts.append(f"It is likely to take: {self._prose(run.expected)}.")
+            parts += [f"⚠️ {self._prose(warning)}" for warning in run.warnings]
             if run.run_id in shown:
                 parts.append(self._fenced(excerpts[run.run_id], limit))
         return parts
@@ -186,7 +258,7 @@ class _Words:
                 return f"To stop it, {self._asking('cancel')}."
             case State.WAITING:
                 return f"Somebody with write access can approve it: {self._asking(f'approve {run.commit}')}."
-            case State.REFUSED:
+            case State.REFUSED if run.approval is not None:
                 return "Somebody with write access can push these commits to a branch of the repository itself."
         command = f"`contexten events replay {run.event_id}`"
         again, why = self._asking("rerun"), self._asking("explain")

@@ -32,7 +32,8 @@ class SlackPoster:
 
     What an effect's content holds, by its kind:
 
-    - `slack.message`: channel, text, thread_ts and post, which may be None; the one message of a `post` key is edited
+    - `slack.message`: channel, text, thread_ts and post, which may be None; the one message of a `post` key is edited.
+      With `blocks` those are shown and the text only where they cannot be; an empty list takes them away.
     - `slack.reaction`: channel, ts, name
     """
 
@@ -61,7 +62,7 @@ class SlackPoster:
             return await self._say(content, key, maybe_done=maybe_done)
 
     async def _say(self, content: Mapping[str, Any], key: str, *, maybe_done: bool) -> dict[str, Any]:
-        name, text = content.get("post"), text_of(content, "text")
+        name = content.get("post")
         if not isinstance(name, str) or not name:
             return await self._find_or_post(content, key, maybe_done=maybe_done)
         for _ in range(_TRIES):
@@ -69,7 +70,7 @@ class SlackPoster:
             if post.external_id is None:
                 said: dict[str, Any] | None = await self._find_or_post(content, key, maybe_done=maybe_done)
             else:
-                said = await self._edit(post.external_id, text)
+                said = await self._edit(post.external_id, content)
             if said is not None:
                 external_id = f"{said['channel']}{_BETWEEN}{said['ts']}"
                 await self._posts.keep(name, external_id=external_id, url=None, effect=key)
@@ -77,10 +78,10 @@ class SlackPoster:
             await self._posts.drop(name, external_id=str(post.external_id))
         raise OutboundError("Slack loses the message that is to be edited", transient=True)
 
-    async def _edit(self, external_id: str, text: str) -> dict[str, Any] | None:
+    async def _edit(self, external_id: str, content: Mapping[str, Any]) -> dict[str, Any] | None:
         """Change a message and return it; None when that cannot be done any more."""
         channel, _, ts = external_id.partition(_BETWEEN)
-        body = {"channel": channel, "ts": ts, "text": text, "parse": "none", "link_names": False}
+        body = {"channel": channel, "ts": ts, **_shown(content), "parse": "none", "link_names": False}
         try:
             await self._client.write("chat.update", body)
         except SlackRefusedError as error:
@@ -95,7 +96,7 @@ class SlackPoster:
             return found
         body = {
             "channel": channel,
-            "text": text_of(content, "text"),
+            **_shown(content),
             "mrkdwn": True,
             "parse": "none",
             "link_names": False,
@@ -139,6 +140,11 @@ class SlackPoster:
             if error.error != "already_reacted":
                 raise
         return {"channel": channel, "ts": ts, "name": name}
+
+
+def _shown(content: Mapping[str, Any]) -> dict[str, Any]:
+    blocks = content.get("blocks")
+    return {"text": text_of(content, "text")} | ({"blocks": blocks} if isinstance(blocks, list) else {})
 
 
 def _key_of(message: Any) -> str | None:

@@ -9,7 +9,8 @@ from http import HTTPStatus
 from typing import Any
 
 from contexten_core.errors import OutboundError
-from contexten_core.integrations.json_call import Answer, call_json
+from contexten_core.errors.breaker import BREAKERS, DependencyKind
+from contexten_core.integrations.json_call import Answer, call_json, host_of
 from contexten_core.security.text import one_line
 from contexten_core.settings import Settings
 
@@ -78,18 +79,19 @@ class SlackClient:
         token = self._settings.slack_bot_token
         if token is None:
             raise OutboundError("Slack cannot be called", hint=_NOT_CONFIGURED)
-        answer = await call_json(
-            "Slack",
-            verb,
-            f"{self._settings.slack_api_url}{method}",
-            authorization=f"Bearer {token.get_secret_value()}",
-            seconds=self._settings.api_timeout_seconds,
-            params=params,
-            body=body,
-        )
-        if answer.data is not None and answer.data.get("ok") is True and answer.status == HTTPStatus.OK:
-            return answer.data
-        raise _failure(answer, method)
+        with BREAKERS.calling(DependencyKind.SLACK, host_of(self._settings.slack_api_url)):
+            answer = await call_json(
+                "Slack",
+                verb,
+                f"{self._settings.slack_api_url}{method}",
+                authorization=f"Bearer {token.get_secret_value()}",
+                seconds=self._settings.api_timeout_seconds,
+                params=params,
+                body=body,
+            )
+            if answer.data is not None and answer.data.get("ok") is True and answer.status == HTTPStatus.OK:
+                return answer.data
+            raise _failure(answer, method)
 
 
 def _failure(answer: Answer, method: str) -> OutboundError:

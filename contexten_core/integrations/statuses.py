@@ -10,7 +10,7 @@ from uuid import UUID
 
 from contexten_core.events.claim import RunRef
 from contexten_core.events.models import Conclusion
-from contexten_core.projects.resolve import Target
+from contexten_core.projects.target import Target
 from contexten_core.security.text import one_line
 from contexten_core.settings import Settings
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db.insert import insert_once
 from contexten_core.db.paging import Page, page
+from contexten_core.db.shared import once
 from contexten_core.learning.fingerprint import Fingerprint
 from contexten_core.learning.models import (
     LearningFeedbackModel,
@@ -27,6 +28,7 @@ OUTCOME_TYPES = (LearningType.ERROR_ANALYSIS, LearningType.SUCCESS_ANALYSIS)
 async def add(session: AsyncSession, **values: Any) -> LearningModel:
     row = LearningModel(id=uuid4(), **values)
     session.add(row)
+    # What refers to it is written by statements of its own.
     await session.flush()
     return row
 
@@ -111,15 +113,19 @@ async def count_outcomes(session: AsyncSession, *, task_type: str, newest: int) 
 
     An outcome that does not say the type itself has that of its task.
     """
-    recent = union_all(*(select(_newest_of(kind, limit=newest)) for kind in OUTCOME_TYPES)).subquery()
-    counted = select(recent).order_by(recent.c.created_at.desc()).limit(newest).subquery()
-    statement = (
-        select(counted.c.learning_type, func.count())
-        .outerjoin(TaskModel, TaskModel.id == counted.c.task_id)
-        .where(func.coalesce(counted.c.task_type, type_coerce(TaskModel.task_type, String)) == task_type)
-        .group_by(counted.c.learning_type)
-    )
-    return dict((await session.execute(statement)).tuples().all())
+
+    async def ask() -> dict[LearningType, int]:
+        recent = union_all(*(select(_newest_of(kind, limit=newest)) for kind in OUTCOME_TYPES)).subquery()
+        counted = select(recent).order_by(recent.c.created_at.desc()).limit(newest).subquery()
+        statement = (
+            select(counted.c.learning_type, func.count())
+            .outerjoin(TaskModel, TaskModel.id == counted.c.task_id)
+            .where(func.coalesce(counted.c.task_type, type_coerce(TaskModel.task_type, String)) == task_type)
+            .group_by(counted.c.learning_type)
+        )
+        return dict((await session.execute(statement)).tuples().all())
+
+    return await once(session, LearningModel, task_type, newest, ask=ask)
 
 
 def _newest_of(kind: LearningType, *, limit: int) -> Subquery:

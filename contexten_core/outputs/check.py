@@ -97,10 +97,12 @@ def check(
     *,
     redact: Redact,
     read: Read | None = None,
+    withheld: Mapping[OutputType, str] | None = None,
 ) -> Checked:
     """Check proposals, in their order; what is more than the most of its kind is refused.
 
     Args:
+        withheld: why kinds that the prompt may allow are refused all the same.
         redact: takes secrets out of a text.
         read: returns a file of the run's commit, None where there is none or it is no regular file; without it no
             patch is accepted, since nobody knows whether it fits.
@@ -115,7 +117,7 @@ def check(
             continue
         kind = one_line(redact(str(_attribute(given, "kind"))), 40)
         try:
-            found = _Check(place, redact, read).one(given, allowed, counts)
+            found = _Check(place, redact, read, withheld or {}).one(given, allowed, counts)
         except _RefusedError as error:
             if len(refused) < _MOST_REFUSED:
                 refused.append(Refused(kind, one_line(redact(str(error)), 500)))
@@ -141,15 +143,12 @@ class _Check:
     place: Place
     redact: Redact
     read: Read | None
+    withheld: Mapping[OutputType, str]
 
     def one(self, given: Any, allowed: Mapping[OutputType, OutputSpec], counts: Counter[OutputType]) -> _Found:
         proposal = _proposal_of(given)
         kind = OutputType(proposal.kind)
-        spec = allowed.get(kind)
-        if spec is None or spec.most < 1:
-            raise _RefusedError(f"the prompt does not allow {kind.value}")
-        if counts[kind] >= spec.most:
-            raise _RefusedError(f"the prompt allows {spec.most} of {kind.value} in one run, and no more")
+        spec = self._allowed(kind, allowed, counts)
         accept = partial(Accepted, kind, place=self.place)
         match proposal:
             case Comment():
@@ -167,6 +166,18 @@ class _Check:
                 if self.place.channel is None or self.place.thread is None:
                     raise _RefusedError("there is no thread to answer in")
                 return _Found(accept(replace(proposal, text=self._slack(proposal.text))))
+
+    def _allowed(
+        self, kind: OutputType, allowed: Mapping[OutputType, OutputSpec], counts: Counter[OutputType]
+    ) -> OutputSpec:
+        spec = allowed.get(kind)
+        if spec is None or spec.most < 1:
+            raise _RefusedError(f"the prompt does not allow {kind.value}")
+        if why := self.withheld.get(kind):
+            raise _RefusedError(why)
+        if counts[kind] >= spec.most:
+            raise _RefusedError(f"the prompt allows {spec.most} of {kind.value} in one run, and no more")
+        return spec
 
     def _comment(self, body: str) -> str:
         if self.place.provider is EventProvider.GITHUB and self.place.number is not None:

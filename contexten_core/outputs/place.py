@@ -14,7 +14,7 @@ from contexten_core.events.models import EventProvider
 from contexten_core.events.normalise import NormalisedEvent, dig, first_text, integer_at, items_at
 from contexten_core.events.normalise_github_tables import PULL_REQUEST_LISTS
 from contexten_core.events.normalise_slack import slack_event
-from contexten_core.projects.resolve import Target
+from contexten_core.projects.target import Target
 from contexten_core.settings.integrations import PUBLIC_GITHUB_API
 
 GITHUB_HOST = "github.com"

@@ -1,13 +1,14 @@
 """Which of the things that an executor proposed are done: checked, made harmless, and handed to the outbox."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.codebase.examine import open_mirror
+from contexten_core.db import utc_now
 from contexten_core.events import outbox_store
 from contexten_core.events.claim import normalised
 from contexten_core.events.models import EventModel
@@ -17,14 +18,16 @@ from contexten_core.execution.git import Mirror
 from contexten_core.execution.git_history import FileKind
 from contexten_core.integrations.statuses import Effect
 from contexten_core.outputs.check import Checked, Refused, check
-from contexten_core.outputs.effects import effects_of
+from contexten_core.outputs.effects import PULL_REQUEST, effects_of
 from contexten_core.outputs.place import place_of
 from contexten_core.projects import store as project_store
-from contexten_core.projects.resolve import Target
+from contexten_core.projects.target import Target
 from contexten_core.prompts.select import Choice
 from contexten_core.prompts.spec import OutputType
+from contexten_core.tasks import budget, budget_store
 from contexten_core.tasks.outcome import Outcome
 
+_MOST_EARLIER = 20
 _PATCHABLE = {FileKind.REGULAR, FileKind.EXECUTABLE}
 
 
@@ -72,16 +75,46 @@ async def judge(record: StepRecord, target: Target, choice: Choice, outcome: Out
         assert event is not None
         subject = normalised(event).subject
         fixes = subject is None or await autofix_allowed(session, subject, event.payload)
-    allowed = {kind: spec for kind, spec in choice.outputs.items() if fixes or kind is not OutputType.PATCH}
+        left = await budget.effects_left(
+            session, budget.budgets_in(settings), project_id=target.project_id, now=utc_now()
+        )
+        earlier: Sequence[Mapping[str, Any]] = ()
+        # Whoever has it done again wants it again.
+        if subject is not None and record.run.attempt == 1:
+            earlier = await budget_store.changes_proposed(
+                session, project_id=target.project_id, subject=subject, but=record.run.run_id, limit=_MOST_EARLIER
+            )
+    withheld = {} if fixes else {OutputType.PATCH: f"fixes are switched off for {subject}"}
     place = place_of(normalised(event), target, event.payload)
 
     def checked() -> Checked:
         read = _reader(open_mirror(runtime, target), target.commit)
-        return check(proposals, allowed, place, redact=runtime.redactor.redact, read=read)
+        return check(proposals, choice.outputs, place, redact=runtime.redactor.redact, read=read, withheld=withheld)
 
     found = await asyncio.to_thread(checked)
     effects = effects_of(runtime.settings, record.run, found.accepted, place, prompt=choice.slug)
-    return Released(tuple(effects), found.refused, settings.get(("outputs", "dry_run")) is True)
+    kept, dropped = _new_ones(effects, earlier)
+    if left is not None and len(kept) > left.left:
+        dropped += [Refused(one.kind, f"the project's budget is used up, {left}") for one in kept[int(left.left) :]]
+        kept = kept[: int(left.left)]
+    return Released(tuple(kept), (*found.refused, *dropped), settings.get(("outputs", "dry_run")) is True)
+
+
+def _new_ones(effects: Sequence[Effect], earlier: Sequence[Mapping[str, Any]]) -> tuple[list[Effect], list[Refused]]:
+    """Return the effects without those that open a pull request with the very change of an earlier one."""
+    kept, repeated = [], []
+    for effect in effects:
+        if any(_change(effect.content) == _change(content) for content in earlier if effect.kind == PULL_REQUEST):
+            repeated.append(
+                Refused(effect.kind, "the same change was proposed before; trying again brought no progress")
+            )
+        else:
+            kept.append(effect)
+    return kept, repeated
+
+
+def _change(content: Mapping[str, Any]) -> tuple[Any, ...]:
+    return content.get("repository"), content.get("base"), content.get("files")
 
 
 async def enqueue(session: AsyncSession, released: Released) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +15,10 @@ from contexten_core.events.steps import StepRecord
 from contexten_core.execution.git_token import token_for
 from contexten_core.projects import store
 from contexten_core.projects.models import ProjectModel, ProjectStatus, RepositoryModel, RepositoryProvider
+from contexten_core.projects.target import Target
 from contexten_core.runtime import Runtime
+
+__all__ = ["Target", "resolve"]
 
 # A commit of a fork can be in these too, but then they say so; in others it may be without a sign of it.
 _SAYING_WHOSE = frozenset(
@@ -40,28 +42,6 @@ _ABOUT_NO_CODE = frozenset({"issues", "issue_comment", "discussion", "discussion
 """GitHub's events that people write something with: they are about the newest commit of the default branch."""
 
 _MOST_NAMES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a run works on: one commit of one repository of one project.
-
-    Attributes:
-        commit_status: whether the run tells how it stands on the commit: only where the event itself named it.
-    """
-
-    project_id: UUID
-    project_slug: str
-    project_name: str
-    repository_id: UUID
-    repository: str
-    clone_url: str
-    default_branch: str
-    commit: str
-    ref: str | None
-    allow_local: bool
-    api_url: str | None
-    commit_status: bool = True
 
 
 @dataclass(frozen=True, slots=True)

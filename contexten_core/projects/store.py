@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import flag_modified
 
 from contexten_core.db.paging import Page, page
+from contexten_core.db.shared import once
 from contexten_core.errors import ConfigurationError
 from contexten_core.projects.models import (
     ProjectConfigModel,
@@ -57,10 +58,14 @@ async def newest(session: AsyncSession, *, limit: int) -> Sequence[ProjectModel]
 
 async def repository(session: AsyncSession, *, provider: RepositoryProvider, full_name: str) -> RepositoryModel | None:
     """Find a repository by its name, as GitHub does: without regard to case."""
-    statement = select(RepositoryModel).where(
-        RepositoryModel.provider == provider, func.lower(RepositoryModel.full_name) == full_name.lower()
-    )
-    return (await session.execute(statement)).scalars().first()
+
+    async def ask() -> RepositoryModel | None:
+        statement = select(RepositoryModel).where(
+            RepositoryModel.provider == provider, func.lower(RepositoryModel.full_name) == full_name.lower()
+        )
+        return (await session.execute(statement)).scalars().first()
+
+    return await once(session, RepositoryModel, provider, full_name.lower(), ask=ask)
 
 
 async def get_repository(session: AsyncSession, repository_id: UUID, *, lock: bool = False) -> RepositoryModel | None:
@@ -109,18 +114,22 @@ async def config(
     Raises:
         ConfigurationError: the vault has another key.
     """
-    statement = select(ProjectConfigModel).where(
-        ProjectConfigModel.project_id == project_id,
-        ProjectConfigModel.is_active,
-        or_(ProjectConfigModel.environment.is_(None), ProjectConfigModel.environment == environment),
-    )
-    order = (ProjectConfigModel.environment.is_not(None), ProjectConfigModel.created_at)
-    rows = (await session.execute(statement.order_by(*order))).scalars()
-    return {
-        (row.config_type, row.config_key): _clear(vault, row)
-        for row in rows
-        if vault is not None or not row.is_encrypted
-    }
+
+    async def ask() -> dict[tuple[str, str], Any]:
+        statement = select(ProjectConfigModel).where(
+            ProjectConfigModel.project_id == project_id,
+            ProjectConfigModel.is_active,
+            or_(ProjectConfigModel.environment.is_(None), ProjectConfigModel.environment == environment),
+        )
+        order = (ProjectConfigModel.environment.is_not(None), ProjectConfigModel.created_at)
+        rows = (await session.execute(statement.order_by(*order))).scalars()
+        return {
+            (row.config_type, row.config_key): _clear(vault, row)
+            for row in rows
+            if vault is not None or not row.is_encrypted
+        }
+
+    return await once(session, ProjectConfigModel, project_id, vault is None, environment, ask=ask)
 
 
 async def projects_with(

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contexten_core.db.shared import once
 from contexten_core.prompts.index.index import LivePrompt
 from contexten_core.prompts.models import (
     ExperimentStatus,
@@ -32,9 +33,12 @@ class Revision:
 
 
 async def current_revision(session: AsyncSession) -> Revision:
-    statement = select(PromptCatalogueModel.revision, PromptCatalogueModel.deletions)
-    row = (await session.execute(statement.where(PromptCatalogueModel.name == CATALOGUE))).one_or_none()
-    return Revision() if row is None else Revision(row.revision, row.deletions)
+    async def ask() -> Revision:
+        statement = select(PromptCatalogueModel.revision, PromptCatalogueModel.deletions)
+        row = (await session.execute(statement.where(PromptCatalogueModel.name == CATALOGUE))).one_or_none()
+        return Revision() if row is None else Revision(row.revision, row.deletions)
+
+    return await once(session, PromptCatalogueModel, ask=ask)
 
 
 async def changed_since(session: AsyncSession, revision: int) -> list[tuple[UUID, bool]]:

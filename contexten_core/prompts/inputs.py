@@ -2,12 +2,19 @@
 
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import re2
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from contexten_core.inputs import (
     LARGEST_COUNT,
@@ -43,14 +50,19 @@ _MOST_VARIABLES = 200
 _MOST_TEMPLATES = 200
 _MOST_CONDITIONS = 1_000
 _MOST_NAMES = 200
+_MOST_LABELS = 20
 
-_EXECUTOR_FIELDS: Mapping[Executor, tuple[str, ...]] = {
+EXECUTOR_FIELDS: Mapping[str, tuple[str, ...]] = {
     Executor.COMMAND: ("command",),
-    Executor.AGENT: ("command",),
-    Executor.HTTP: ("url",),
+    Executor.AGENT: ("command", "prompt_by", "environment", "provider"),
+    Executor.HTTP: ("agent",),
     Executor.LLM: ("model", "max_turns"),
+    Executor.REPLY: ("labels",),
 }
-_HAS_DEFAULTS = frozenset({Executor.LLM})
+"""What each executor of our own takes; of those that need something, that comes first."""
+
+_HAS_DEFAULTS = frozenset({Executor.LLM, Executor.REPLY})
+_MOST_OWN_FIELDS = 100
 
 _PYTHON_TYPES: Mapping[VariableType, tuple[type, ...]] = {
     VariableType.STRING: (str,),
@@ -86,17 +98,6 @@ def _parts(item: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return item.values() if isinstance(item, dict) else item
 
 
-def _http_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"is no URL: {error}") from None
-    if parts.scheme not in {"http", "https"} or not host or parts.username or parts.password:
-        raise ValueError("needs to be an http:// or https:// URL with a host, and without a user")
-    return value
-
-
 _JSON = Annotated[JSONAny, AfterValidator(_settled)]
 _Text = Annotated[LongText, Field(min_length=1)]
 _Rank = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
@@ -118,26 +119,57 @@ _VARIABLE_NAME = "^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 _VariableName = Annotated[str, Field(pattern=_VARIABLE_NAME)]
 
 
+class LabelsInput(Input):
+    """Labels to put on, and to take off."""
+
+    add: Annotated[list[Name], Field(max_length=_MOST_LABELS)] = Field(default_factory=list)
+    remove: Annotated[list[Name], Field(max_length=_MOST_LABELS)] = Field(default_factory=list)
+
+
 class ExecutorConfig(Input):
     """What an executor needs to know; which of these it takes depends on the executor.
 
     A command is split like a shell's and run without one, or given as its arguments. Of the model and the turns that
-    it may take, what is left out is as configured.
+    it may take, what is left out is as configured. A coding agent gets the prompt on its standard input or in a file,
+    the variables of `environment`, and the key of one `provider` of language models. A hosted `agent` is one of those
+    that are configured, by its name. An executor of a team's own takes whatever else it knows.
     """
 
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, _JSON] = Field(init=False)
+
     command: _Command = Field(default_factory=absent)
+    prompt_by: Literal["stdin", "file"] = Field(default_factory=absent)
+    environment: Annotated[dict[_VariableName, Line], Field(max_length=_MOST_OWN_FIELDS)] = Field(
+        default_factory=absent
+    )
+    provider: Literal["openai", "anthropic"] = Field(default_factory=absent)
+    agent: Slug = Field(default_factory=absent)
     model: Annotated[Name, Field(max_length=200)] = Field(default_factory=absent)
     max_turns: Annotated[int, Field(ge=1, le=1_000)] = Field(default_factory=absent)
-    url: Annotated[Line, AfterValidator(_http_url)] = Field(default_factory=absent)
+    labels: LabelsInput = Field(default_factory=absent)
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        if len(self.model_fields_set) > _MOST_OWN_FIELDS:
+            raise ValueError(f"has more than {_MOST_OWN_FIELDS} keys")
+        return self
+
+    def given(self) -> dict[str, Any]:
+        """Return what was given, by name, as JSON's types."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 def executor_problem(executor: Executor, config: Mapping[str, Any]) -> str | None:
-    """Return why an executor could carry nothing out with such a configuration, or None."""
-    fields = _EXECUTOR_FIELDS[executor]
+    """Return why an executor of our own could carry nothing out with such a configuration, or None."""
+    fields = EXECUTOR_FIELDS.get(executor)
+    if fields is None:
+        return None
     alien = sorted(config.keys() - set(fields))
     if alien:
         return f"the {executor.value} executor takes no {', '.join(alien)}"
-    if not config and executor not in _HAS_DEFAULTS:
+    if fields[0] not in config and executor not in _HAS_DEFAULTS:
         return f'the {executor.value} executor needs {{"{fields[0]}": "..."}}'
     return None
 

@@ -1,11 +1,15 @@
 """Tables of the prompts module. A prompt is the routing rule: an instruction, its executor, and when it applies."""
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+from sqlalchemy import Dialect, ForeignKey, Index, String, TypeDecorator, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contexten_core.db import BaseModel, EnumText, JSONValue
@@ -48,13 +52,62 @@ class LogicalOperator(StrEnum):
     OR = "OR"
 
 
-class Executor(StrEnum):
-    """Who carries a prompt out: a program on the checkout, a language model, a coding agent, a hosted agent."""
+EXECUTOR_NAME = r"^[a-z][a-z0-9_-]{0,63}$"
 
-    COMMAND = "command"
-    LLM = "llm"
-    AGENT = "agent"
-    HTTP = "http"
+
+class Executor(str):
+    """Who carries a prompt out, by a name in the entry-point group `contexten.executors`.
+
+    Those of our own: a program on the checkout, a language model, a coding agent on the checkout, a hosted agent, and
+    the text itself. Others are a team's own. Whether one of the name is installed is not asked here: the process that
+    stores a prompt need not be the one that carries it out.
+    """
+
+    __slots__ = ()
+
+    COMMAND: ClassVar["Executor"]
+    LLM: ClassVar["Executor"]
+    AGENT: ClassVar["Executor"]
+    HTTP: ClassVar["Executor"]
+    REPLY: ClassVar["Executor"]
+    OWN: ClassVar[Mapping[str, "Executor"]] = {}
+
+    def __new__(cls, name: str) -> Self:
+        """Return the executor of a name; for one of our own always the same object.
+
+        Raises:
+            ValueError: no executor can have the name.
+        """
+        if (known := cls.OWN.get(name)) is not None:
+            return known  # type: ignore[return-value] # nobody derives from it
+        if re.fullmatch(EXECUTOR_NAME, name) is None or name.endswith("\n"):
+            raise ValueError("is no name of an executor: small letters, digits, - and _, at most 64, a letter first")
+        return super().__new__(cls, name)
+
+    @property
+    def value(self) -> str:
+        return str(self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(pattern=EXECUTOR_NAME))
+
+
+Executor.OWN = {name: Executor(name) for name in ("command", "llm", "agent", "http", "reply")}
+Executor.COMMAND, Executor.LLM, Executor.AGENT, Executor.HTTP, Executor.REPLY = Executor.OWN.values()
+
+
+class _ExecutorText(TypeDecorator[Executor]):
+    """The name of an executor."""
+
+    impl = String(64)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else Executor(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Executor | None:  # noqa: ARG002
+        return None if value is None else Executor(value)
 
 
 class PromptChange(StrEnum):
@@ -115,7 +168,7 @@ class PromptModel(BaseModel):
     task_type: Mapped[TaskType] = mapped_column(EnumText(TaskType))
     task_priority: Mapped[TaskPriority] = mapped_column(EnumText(TaskPriority), default=TaskPriority.MEDIUM)
     priority: Mapped[int] = mapped_column(default=0)
-    executor: Mapped[Executor] = mapped_column(EnumText(Executor))
+    executor: Mapped[Executor] = mapped_column(_ExecutorText)
     executor_config: Mapped[dict[str, Any]]
     limits: Mapped[dict[str, Any] | None]
     outputs: Mapped[dict[str, Any] | None]

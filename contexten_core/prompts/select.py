@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.errors import GitError
-from contexten_core.events import run_store
 from contexten_core.events.finish import Ignored
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.events.steps import StepRecord
@@ -94,6 +93,7 @@ async def select(record: StepRecord, event: NormalisedEvent, target: Target) -> 
             run.probability = choice.probability
             if admitted.stop is not None:
                 return await record.complete(session, admitted.stop)
+            choice = replace(choice, limits={**choice.limits, **admitted.limits})
             await reports.announce(session, record, event, target, prompt=choice.slug)
             return await record.complete(session, choice)
 
@@ -118,8 +118,7 @@ async def _judge(record: StepRecord, event: NormalisedEvent, target: Target) -> 
     """Judge the prompts of an event's repository; the code is looked at only where that decides."""
     async with record.runtime.database.reading() as session:
         index = await record.runtime.prompts.current(session)
-        row = await run_store.step(session, run_id=record.run.run_id, name=record.step)
-    insist = row is not None and row.retry_count < _TRIES_BEFORE_WITHOUT
+    insist = record.retries < _TRIES_BEFORE_WITHOUT
     file, withheld = await _file_of(record, event, target, insist=insist)
     notes = [withheld] if withheld else []
     if file is not None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from contexten_core.db.paging import Page, page
+from contexten_core.db.shared import once
 from contexten_core.prompts.models import (
     PromptConditionModel,
     PromptModel,
@@ -84,9 +85,13 @@ async def get_prompt(session: AsyncSession, prompt_id: UUID, *, lock: bool = Fal
 
 async def hold_prompt(session: AsyncSession, prompt_id: UUID) -> bool:
     """Tell whether there is such a prompt, and keep it from being removed before this transaction ends."""
-    statement = select(PromptModel.id).where(PromptModel.id == prompt_id)
-    statement = statement.with_for_update(read=True, key_share=True)
-    return (await session.execute(statement)).scalar_one_or_none() is not None
+
+    async def ask() -> bool:
+        statement = select(PromptModel.id).where(PromptModel.id == prompt_id)
+        statement = statement.with_for_update(read=True, key_share=True)
+        return (await session.execute(statement)).scalar_one_or_none() is not None
+
+    return await once(session, PromptModel, prompt_id, ask=ask)
 
 
 async def page_prompts(

@@ -1,5 +1,6 @@
 """How each version of a prompt does, by what came of the runs it was chosen for, never by what an executor says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -9,10 +10,12 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contexten_core.prompts import usage_store
+from contexten_core.db.shared import add_up, is_shared
+from contexten_core.prompts import store, usage_store
 from contexten_core.prompts.experiments import statistics
 from contexten_core.prompts.experiments import store as experiment_store
 from contexten_core.prompts.experiments.statistics import Interval, Rate
+from contexten_core.prompts.models import PromptModel
 
 LONGEST_DAYS = 366
 _MOST_ROWS = 500
@@ -60,6 +63,7 @@ async def count_outcome(
     seconds: float,
     cost: float = 0.0,
     template: str | None = None,
+    is_experiment: bool = True,
     now: datetime,
 ) -> None:
     """Add what came of one run to the figures of its prompt, of the version and template, and of its exposure.
@@ -72,25 +76,45 @@ async def count_outcome(
         seconds: by the wall clock.
         cost: in US dollars.
         template: the name of the template that was rendered, where it was not the prompt's own text.
+        is_experiment: whether an experiment may have picked the version.
     """
-    if not await usage_store.count_prompt(session, prompt_id, succeeded=succeeded, seconds=seconds):
+    if is_shared(session) and not await store.hold_prompt(session, prompt_id):
         return
-    if template is not None:
-        await usage_store.count_template(session, prompt_id, template, succeeded=succeeded)
-    await usage_store.add(
-        session,
-        prompt_id=prompt_id,
-        version=version,
-        project_id=project_id,
-        day=_midnight(now),
-        uses=1,
-        successes=int(succeeded),
-        errors=int(is_error),
-        seconds=seconds,
-        cost=cost,
-        last_used_at=now,
-    )
-    await experiment_store.finish_exposure(session, run_id, succeeded=succeeded, seconds=seconds, cost=cost, now=now)
+
+    async def add(session: AsyncSession, amounts: Mapping[str, float]) -> None:
+        uses, successes = int(amounts["uses"]), int(amounts["successes"])
+        seconds = amounts["seconds"]
+        if not await usage_store.count_prompt(session, prompt_id, uses=uses, successes=successes, seconds=seconds):
+            return
+        if template is not None:
+            await usage_store.count_template(session, prompt_id, template, uses=uses, successes=successes)
+        await usage_store.add(
+            session,
+            prompt_id=prompt_id,
+            version=version,
+            project_id=project_id,
+            day=_midnight(now),
+            uses=uses,
+            successes=successes,
+            errors=int(amounts["errors"]),
+            seconds=seconds,
+            cost=amounts["cost"],
+            last_used_at=now,
+        )
+
+    outcome = {
+        "uses": 1,
+        "successes": int(succeeded),
+        "errors": int(is_error),
+        "seconds": seconds,
+        "cost": cost,
+    }
+    key = (PromptModel.__tablename__, prompt_id, version, project_id, _midnight(now), template or "")
+    await add_up(session, *key, amounts=outcome, add=add)
+    if is_experiment:
+        await experiment_store.finish_exposure(
+            session, run_id, succeeded=succeeded, seconds=seconds, cost=cost, now=now
+        )
 
 
 async def usage_of(session: AsyncSession, prompt_id: UUID, *, by: UsageBy, days: int, now: datetime) -> list[Usage]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, CursorResult, Row, case, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, Row, Update, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -17,45 +17,50 @@ from contexten_core.prompts.models import PromptModel, PromptTemplateModel, Prom
 _UNIQUE = ("prompt_id", "version", "project_id", "day")
 
 
-async def count_prompt(session: AsyncSession, prompt_id: UUID, *, succeeded: bool, seconds: float) -> bool:
-    """Add one outcome to a prompt's running figures; returns whether there still is such a prompt.
+async def count_prompt(session: AsyncSession, prompt_id: UUID, *, uses: int, successes: int, seconds: float) -> bool:
+    """Add outcomes to a prompt's running figures; returns whether there still is such a prompt.
 
     The prompt is not removed before this transaction ends.
     """
+    row = PromptModel
     statement = (
-        update(PromptModel)
-        .where(PromptModel.id == prompt_id)
+        update(row)
+        .where(row.id == prompt_id)
         .values(
-            usage_count=PromptModel.usage_count + 1,
-            success_rate=_running_mean(PromptModel.success_rate, PromptModel.usage_count, float(succeeded)),
-            average_response_time=_running_mean(PromptModel.average_response_time, PromptModel.usage_count, seconds),
+            usage_count=row.usage_count + uses,
+            success_rate=_running_mean(row.success_rate, row.usage_count, successes, uses),
+            average_response_time=_running_mean(row.average_response_time, row.usage_count, seconds, uses),
         )
     )
-    return cast(CursorResult[Any], await session.execute(statement)).rowcount == 1
+    return cast(CursorResult[Any], await session.execute(_plain(statement))).rowcount == 1
 
 
-async def count_template(session: AsyncSession, prompt_id: UUID, name: str, *, succeeded: bool) -> None:
-    """Add one outcome to the running figures of one of a prompt's templates, where it still has that."""
-    await session.execute(
-        update(PromptTemplateModel)
-        .where(PromptTemplateModel.prompt_id == prompt_id, PromptTemplateModel.template_name == name)
+async def count_template(session: AsyncSession, prompt_id: UUID, name: str, *, uses: int, successes: int) -> None:
+    """Add outcomes to the running figures of one of a prompt's templates, where it still has that."""
+    row = PromptTemplateModel
+    statement = (
+        update(row)
+        .where(row.prompt_id == prompt_id, row.template_name == name)
         .values(
-            usage_count=PromptTemplateModel.usage_count + 1,
-            success_rate=_running_mean(
-                PromptTemplateModel.success_rate, PromptTemplateModel.usage_count, float(succeeded)
-            ),
+            usage_count=row.usage_count + uses,
+            success_rate=_running_mean(row.success_rate, row.usage_count, successes, uses),
         )
     )
+    await session.execute(_plain(statement))
+
+
+def _plain(statement: Update) -> Update:
+    return statement.execution_options(synchronize_session=False)
 
 
 def _running_mean(
-    mean: InstrumentedAttribute[float | None], count: InstrumentedAttribute[int], value: float
+    mean: InstrumentedAttribute[float | None], count: InstrumentedAttribute[int], added: float, uses: int
 ) -> ColumnElement[float]:
-    return (func.coalesce(mean, 0.0) * count + value) / (count + 1)
+    return (func.coalesce(mean, 0.0) * count + float(added)) / (count + uses)
 
 
 async def add(session: AsyncSession, **values: Any) -> None:
-    """Add one outcome to the row of its prompt, version, project and day, made when it is the first."""
+    """Add outcomes to the row of their prompt, version, project and day, made when they are the first."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(PromptUsageModel).values(id=uuid4(), name=f"version {values['version']}", **values)
     new, row = statement.excluded, PromptUsageModel

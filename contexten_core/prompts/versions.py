@@ -4,6 +4,7 @@ Whoever changes prompts locks the catalogue first, then the prompt. So changes c
 committed in their order, and nobody waits for somebody who waits for them.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ from contexten_core.db import utc_now
 from contexten_core.db.paging import Page
 from contexten_core.db.rows import set_values, taken_as
 from contexten_core.errors import ConflictError, InvalidInputError
+from contexten_core.execution.executor import installed
 from contexten_core.prompts import version_store
 from contexten_core.prompts.changes import note_change, signed
 from contexten_core.prompts.head import (
@@ -55,6 +57,8 @@ __all__ = [
     "spec_of_prompt",
     "touch",
 ]
+
+logger = logging.getLogger(__name__)
 
 P = TypeVar("P", PromptTemplateModel, PromptConditionModel)
 _INSTANT = timedelta(microseconds=1)
@@ -199,6 +203,11 @@ async def keep_version(
     if message is None:
         message = _made_message(prompt.slug, changed, is_first=before is None, renamed_from=renamed_from)
     author, message = signed(author, message)
+    if prompt.executor not in installed():
+        # Not refused: this may be the web process, and only the workers have a team's own executors.
+        logger.warning(
+            "no executor named %s, which the prompt %s names, is installed here", prompt.executor, prompt.slug
+        )
     session.add(
         PromptVersionModel(
             id=uuid4(),

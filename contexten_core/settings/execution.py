@@ -3,6 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
@@ -10,6 +11,7 @@ from pydantic_settings import NoDecode
 from contexten_core.settings.names import NamedSettings
 
 _Names = Annotated[tuple[str, ...], NoDecode]
+_AgentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,199}$")]
 
 
 class SandboxUse(StrEnum):
@@ -34,6 +36,13 @@ class ExecutionConfig(NamedSettings):
         default=(), description="Folders that commands may read besides the system's, such as /opt/node."
     )
 
+    mirror_retention_days: int = Field(
+        default=30, ge=1, le=3650, description="How long the mirror of a repository is kept that nobody uses."
+    )
+    mirrors_bytes: int = Field(
+        default=20 * 1024**3, ge=1, description="What mirrors may take; those that were not used for longest go first."
+    )
+
     repository_prompts: bool = Field(
         default=True, description="Let a repository add and narrow prompts by its own .contexten.yaml."
     )
@@ -55,6 +64,14 @@ class ExecutionConfig(NamedSettings):
         description='US dollars for a million tokens in and out: {"openai:NAME": [1.25, 10]}.',
     )
     llm_timeout_seconds: float = Field(default=300, gt=0, le=3600, description="Longest wait for a model's whole turn.")
+
+    hosted_agents: Annotated[dict[_AgentName, str], Field(max_length=100)] = Field(
+        default_factory=dict,
+        description='Hosted agents that prompts may name, and where they are: {"acme": "https://agents.example/v1"}.',
+    )
+    hosted_agent_tokens: Annotated[dict[_AgentName, SecretStr], Field(max_length=100)] = Field(
+        default_factory=dict, description='The token for each of them: {"acme": "..."}.'
+    )
 
     @field_validator("protected_prompt_labels", mode="before")
     @classmethod
@@ -78,7 +95,27 @@ class ExecutionConfig(NamedSettings):
                 raise ValueError(f"{folder} is no absolute path")
         return value
 
+    @field_validator("hosted_agents")
+    @classmethod
+    def _addresses(cls, value: dict[str, str]) -> dict[str, str]:
+        return {name: _address(name, url) for name, url in value.items()}
+
     @field_validator("openai_base_url", "anthropic_base_url")
     @classmethod
     def _base_without_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else value
+
+
+def _address(name: str, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"the address of the hosted agent {name} is none: {error}") from None
+    is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    if parts.scheme not in {"http", "https"} or not host or not is_plain:
+        raise ValueError(
+            f"the address of the hosted agent {name} has to be an http:// or https:// URL with a host, and without a"
+            " user, a query and a fragment"
+        )
+    return url.rstrip("/")

@@ -79,6 +79,22 @@ class Settings(IntegrationsConfig, IngressConfig, ExecutionConfig):
     )
     lease_seconds: float = Field(default=15, gt=0, description="How long a silent worker keeps an event.")
     heartbeat_seconds: float = Field(default=5, gt=0, description="How often a worker renews its leases.")
+    debounce_seconds: float = Field(
+        default=2, ge=0, le=600, description="How long to wait for another push to the same branch or pull request."
+    )
+    max_concurrent_per_project: int | None = Field(default=None, ge=1, description="Runs in flight of one project.")
+    max_concurrent_per_provider: int | None = Field(
+        default=None, ge=1, description="Runs in flight of events of one provider: GitHub, Linear, Slack, deployments."
+    )
+    burst_from: int = Field(
+        default=100, ge=1, description="With as many events waiting, one Prefect flow run begins to handle many events."
+    )
+    burst_until: int = Field(default=20, ge=0, description="With no more waiting, each has its own flow run again.")
+    burst_size: int = Field(default=200, ge=1, le=1000, description="Events that one flow run handles, at most.")
+    burst_group: int = Field(default=50, ge=1, le=200, description="Events that one task run of it handles, at most.")
+    drain_seconds: float = Field(
+        default=20, ge=0, le=3600, description="How long a worker that is told to end lets its runs finish."
+    )
     poll_seconds: float = Field(default=0.25, gt=0, description="How often a worker looks for new events.")
     prefect_poll_seconds: float = Field(default=2, gt=0, description="How often it looks for scheduled Prefect runs.")
     max_payload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, description="GitHub's own limit is 25 MB.")

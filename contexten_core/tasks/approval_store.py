@@ -50,6 +50,14 @@ async def waiting(
     return (await session.execute(statement)).scalars().all()
 
 
+async def expired(session: AsyncSession, *, now: datetime, limit: int) -> Sequence[UUID]:
+    """Return the ids of approvals that are pending though their time is over."""
+    statement = select(ApprovalModel.id).where(
+        ApprovalModel.status == ApprovalStatus.PENDING, ApprovalModel.expires_at <= now
+    )
+    return (await session.execute(statement.limit(limit))).scalars().all()
+
+
 async def is_ambiguous(
     session: AsyncSession, prefix: str, *, subject: str | None = None, repositories: Sequence[str] = ()
 ) -> bool:

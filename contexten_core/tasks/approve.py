@@ -1,7 +1,7 @@
 """Have a person say yes to a commit and a plan before it is worked on, and note what they said.
 
 An approval counts for one event, one commit and one plan, and for 72 hours. Another commit of the same subject, or
-another plan of the same prompt, makes it void.
+another plan of the same prompt, makes it void. However it ends, the commit's status and the report say so.
 """
 
 import json
@@ -20,8 +20,10 @@ from contexten_core.errors import ConflictError, InvalidInputError, NotFoundErro
 from contexten_core.events import outbox_store, run_store
 from contexten_core.events import store as event_store
 from contexten_core.events.models import EffectStatus, EventModel, EventStatus
+from contexten_core.integrations import reports
 from contexten_core.security.text import one_line
 from contexten_core.tasks import approval_store as store
+from contexten_core.tasks.forecast import UNKNOWN, Forecast
 from contexten_core.tasks.models import ApprovalModel, ApprovalStatus
 
 VALID_FOR = timedelta(hours=72)
@@ -32,6 +34,7 @@ _SHA = re.compile(rf"[0-9a-f]{{{SHORTEST_SHA},64}}")
 _LONGEST_REASON = 500
 _LONGEST_NAME = 200
 _LONGEST_STATUS = 140
+_MOST_EXPIRED = 20
 _ENDED = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.SKIPPED)
 _COMMIT_STATUS = "github.commit_status"
 
@@ -105,8 +108,12 @@ class Waiting:
         return cls(sha, subject=f"{repository}#{number}")
 
 
-def plan_of(choice: PlanOf) -> Plan:
-    """Return the plan that a selected prompt is."""
+def plan_of(choice: PlanOf, *, expected: Forecast = UNKNOWN) -> Plan:
+    """Return the plan that a selected prompt is.
+
+    Args:
+        expected: what it is likely to take, which is shown and no part of the digest.
+    """
     shown = to_jsonable_python(
         {
             "prompt": choice.slug,
@@ -115,6 +122,7 @@ def plan_of(choice: PlanOf) -> Plan:
             "executor_config": choice.executor_config,
             "limits": choice.limits,
             "outputs": choice.outputs,
+            "expected": expected.as_dict(),
         }
     )
     return Plan(choice.slug, shown, plan_digest(choice))
@@ -143,11 +151,12 @@ async def request_approval(
     What waits for the same subject with another commit, or for the same prompt with another plan or event, is void
     from now on. An approval that has expired, or was void, is asked for anew.
     """
+    await supersede(session, subject=subject, commit=target.commit)
     for other in await store.waiting(session, subject=subject):
         is_this = other.event_id == event_id and other.plan_digest == plan.digest
         if status_at(other, now) is ApprovalStatus.EXPIRED:
             other.status = ApprovalStatus.EXPIRED
-        elif other.commit_sha != target.commit or (other.plan.get("prompt") == plan.prompt and not is_this):
+        elif other.plan.get("prompt") == plan.prompt and not is_this:
             other.status = ApprovalStatus.VOID
     await store.insert(
         session,
@@ -174,6 +183,17 @@ async def request_approval(
     return approval
 
 
+async def supersede(session: AsyncSession, *, subject: str, commit: str) -> None:
+    """Make void what waits for another commit of a subject than this, and say so on that commit.
+
+    The report is that of the run which brought this commit.
+    """
+    for other in await store.waiting(session, subject=subject):
+        if other.commit_sha != commit:
+            other.status = ApprovalStatus.VOID
+            await _conclude(session, other, said=f"not run: {commit[:SHORTEST_SHA]} came before anybody approved it")
+
+
 async def approval_for(
     session: AsyncSession, *, event_id: UUID, commit: str, plan_digest: str, now: datetime
 ) -> ApprovalModel | None:
@@ -185,7 +205,14 @@ async def approval_for(
 
 
 async def decide(
-    session: AsyncSession, which: UUID | Waiting, *, approved: bool, by: str, through: str, now: datetime
+    session: AsyncSession,
+    voice: reports.Voice,
+    which: UUID | Waiting,
+    *,
+    approved: bool,
+    by: str,
+    through: str,
+    now: datetime,
 ) -> ApprovalModel:
     """Note what somebody said, and return the approval; with a yes its event is handled again, as a new run.
 
@@ -200,6 +227,7 @@ async def decide(
         NotFoundError: nothing such waits.
         ConflictError: it was answered already, has expired, is void, or more than one commit begins like that.
         UnavailableError: the run that asked for it has not ended yet; trying again shortly helps.
+        ConfigurationError: a setting of its project was encrypted with another key.
     """
     ids = [which] if isinstance(which, UUID) else await _named(session, which)
     for approval_id in ids:
@@ -213,16 +241,42 @@ async def decide(
             await _handle_again(session, row, now=now)
         else:
             await _conclude(session, row, said=f"{row.decided_by} refused the approval")
+        await reports.answered(session, voice, row)
     return rows[0]
 
 
-async def withdraw(session: AsyncSession, *, subject: str) -> int:
+async def withdraw(session: AsyncSession, voice: reports.Voice, *, subject: str) -> int:
     """Make every pending approval of a subject void; returns how many there were."""
     waiting = await store.waiting(session, subject=subject)
     for approval in waiting:
         approval.status = ApprovalStatus.VOID
         await _conclude(session, approval, said="cancelled; no approval is asked for any more")
+    # After all of them: who answers one holds it before the repository is held for its report.
+    for approval in waiting:
+        await reports.answered(session, voice, approval)
     return len(waiting)
+
+
+async def expire_due(voice: reports.Voice) -> int:
+    """Note of the approvals whose time is over that they have expired, and say so; returns how many there were.
+
+    Each is a transaction of its own; somebody may answer one at the same time, and then it is left alone.
+    """
+    async with voice.database.reading() as session:
+        due = await store.expired(session, now=await voice.database.now(session), limit=_MOST_EXPIRED)
+    count = 0
+    for approval_id in due:
+        async with voice.database.transaction() as session:
+            await _lock_event(session, approval_id)
+            row = await store.get(session, approval_id, lock=True)
+            now = await voice.database.now(session)
+            if row is None or row.status is not ApprovalStatus.PENDING or row.expires_at > now:
+                continue
+            row.status = ApprovalStatus.EXPIRED
+            await _conclude(session, row, said="nobody approved it in time")
+            await reports.answered(session, voice, row)
+            count += 1
+    return count
 
 
 async def _named(session: AsyncSession, which: Waiting) -> Sequence[UUID]:
@@ -301,6 +355,7 @@ def handle_again(event: EventModel, *, now: datetime) -> bool:
     if event.status not in _ENDED:
         return False
     event.status, event.available_at = EventStatus.PENDING, now
+    event.claims, event.causes, event.superseded_by = 0, None, None
     event.parked_at = event.reason = event.error_message = event.error_details = None
     return True
 

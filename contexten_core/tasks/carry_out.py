@@ -88,6 +88,7 @@ def _assignment(record: StepRecord, choice: Choice, told: Told, checkout: Path |
         limits=choice.limits,
         outputs={kind.value: allowed.most for kind, allowed in choice.outputs.items()},
         checkout=checkout,
+        key=str(record.run.run_id),
     )
 
 

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import utc_now
+from contexten_core.db.shared import made
 from contexten_core.errors import ConflictError, DependencyError, InvalidInputError
 from contexten_core.events.emit import TASK_COMPLETED, TASK_CREATED, TASK_FAILED, TASK_UPDATED, emit
 from contexten_core.events.models import EventModel
@@ -170,7 +171,8 @@ async def _set(
     stamps: Mapping[str, Any] = _NOTHING
     if entered:
         check_transition(task.status, wanted, task_id=task.id)
-        if wanted in _STARTED:
+        # One that this very transaction has made depends on nothing.
+        if wanted in _STARTED and made(session, TaskModel, task.id) is None:
             await _refuse_while_waiting(session, task, wanted)
         stamps = _stamps(task, wanted, given, now=now)
     for name, value in {**stamps, **given, "status": wanted}.items():

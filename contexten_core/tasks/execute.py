@@ -1,6 +1,7 @@
 """Step 5: create the task, run its command in a checkout of exactly the event's commit, and store what came of it."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +16,7 @@ from contexten_core.events.steps import StepRecord
 from contexten_core.execution.executor import Report
 from contexten_core.execution.results import Ended
 from contexten_core.learning.failure import Failure, FailureKind, explain_failure
+from contexten_core.offload import offload
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.select import Choice
 from contexten_core.prompts.templates.render import TemplateError
@@ -28,6 +30,8 @@ from contexten_core.tasks.watch import unless_ended
 
 CANCELLED = "cancelled"
 _LOOK_SECONDS = 2.0
+# Characters; explaining more takes longer than the event loop may be kept.
+_SHORT_LOG = 50_000
 
 
 async def execute(
@@ -62,7 +66,8 @@ async def execute(
                 outcome = _not_run(task_id, execution_id, _cancelled(task_id))
                 log = f"{outcome.headline}\n"
             else:
-                outcome = _outcome(task_id, execution_id, report, template=told.template)
+                failure = None if report.succeeded else await _explain(report)
+                outcome = _outcome(task_id, execution_id, report, failure, template=told.template)
                 log = report.log
     async with record.runtime.database.transaction() as session:
         # First, as in `_open`, so that two workers of one event never wait for each other.
@@ -107,6 +112,7 @@ async def _open(
         await record.prove(session)
         run = await record.model(session)
         task = await store.get(session, run.task_id, lock=True) if run.task_id else None
+        number = 1
         if task is None:
             task = TaskModel(
                 id=uuid4(),
@@ -133,7 +139,7 @@ async def _open(
             await store.abandon_running(session, task.id, now=now, reason="the worker that ran it went away")
             if task.status is not TaskStatus.IN_PROGRESS:
                 hindrance = Unavailable(f"task_{task.status}", f"task {task.id} has become {task.status} meanwhile")
-        number = await store.next_number(session, task.id)
+            number = await store.next_number(session, task.id)
         execution = TaskExecutionModel(
             id=uuid4(),
             name=f"{run.name} ({number})",
@@ -148,10 +154,15 @@ async def _open(
         return task.id, execution.id, hindrance
 
 
-def _outcome(task_id: UUID, execution_id: UUID, report: Report, *, template: str | None) -> Outcome:
-    failure = None
-    if not report.succeeded:
-        failure = explain_failure(report.log, exit_code=report.exit_code, ended=report.ended.value)
+async def _explain(report: Report) -> Failure:
+    """Explain a failure; where the log is long, elsewhere than in the event loop."""
+    explain = partial(explain_failure, exit_code=report.exit_code, ended=report.ended.value)
+    return explain(report.log) if len(report.log) <= _SHORT_LOG else await offload(explain, report.log)
+
+
+def _outcome(
+    task_id: UUID, execution_id: UUID, report: Report, failure: Failure | None, *, template: str | None
+) -> Outcome:
     return Outcome(
         task_id=task_id,
         execution_id=execution_id,

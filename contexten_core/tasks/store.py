@@ -1,15 +1,18 @@
 """All SQL about tasks, what they depend on, their executions and their logs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import CursorResult, Select, case, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from contexten_core.codebase.models import CodebaseModel
 from contexten_core.db.paging import Page, page
+from contexten_core.db.shared import add_up, made, once
+from contexten_core.events.models import RunModel, RunStatus
 from contexten_core.projects.models import ProjectModel
 from contexten_core.tasks.models import (
     TaskDependencyModel,
@@ -31,6 +34,8 @@ async def get(session: AsyncSession, task_id: UUID, *, lock: bool = False) -> Ta
     """Return a task; with `lock` as it is now, and nobody else changes it until this transaction ends."""
     if not lock:
         return await session.get(TaskModel, task_id)
+    if (task := made(session, TaskModel, task_id)) is not None:
+        return task
     # Rows that refer to the task (executions, pieces of log, events) can still be added meanwhile.
     return await _locked(session, select(TaskModel).where(TaskModel.id == task_id).with_for_update(key_share=True))
 
@@ -89,8 +94,14 @@ async def ancestors(session: AsyncSession, task_id: UUID, *, limit: int) -> Sequ
 
 async def keep_project(session: AsyncSession, project_id: UUID) -> bool:
     """Tell whether there is such a project, and have it stay until this transaction ends."""
-    statement = select(ProjectModel.id).where(ProjectModel.id == project_id).with_for_update(read=True, key_share=True)
-    return (await session.execute(statement)).scalar_one_or_none() is not None
+
+    async def ask() -> bool:
+        statement = (
+            select(ProjectModel.id).where(ProjectModel.id == project_id).with_for_update(read=True, key_share=True)
+        )
+        return (await session.execute(statement)).scalar_one_or_none() is not None
+
+    return await once(session, ProjectModel, project_id, ask=ask)
 
 
 async def count_in_project(
@@ -100,9 +111,13 @@ async def count_in_project(
 
     The row stays locked until the transaction ends. A project that the session has loaded keeps the old counts.
     """
-    counts = {name: getattr(ProjectModel, name) + change for name, change in changes.items() if change}
-    statement = update(ProjectModel).where(ProjectModel.id == project_id).values(**counts, last_activity_at=now)
-    await session.execute(statement.execution_options(synchronize_session=False))
+
+    async def add(session: AsyncSession, amounts: Mapping[str, float]) -> None:
+        counts = {name: getattr(ProjectModel, name) + int(change) for name, change in amounts.items() if change}
+        statement = update(ProjectModel).where(ProjectModel.id == project_id).values(**counts, last_activity_at=now)
+        await session.execute(statement.execution_options(synchronize_session=False))
+
+    await add_up(session, ProjectModel.__tablename__, project_id, amounts=changes, add=add)
 
 
 async def lock_graph(session: AsyncSession) -> None:
@@ -224,6 +239,9 @@ async def abandon_running(session: AsyncSession, task_id: UUID, *, now: datetime
 
 
 async def append_log(session: AsyncSession, *, execution_id: UUID, position: int, content: str) -> None:
+    if made(session, TaskExecutionModel, execution_id) is not None:
+        # Nobody could read it before its end, when the whole log is stored.
+        return
     session.add(TaskLogChunkModel(name="log", execution_id=execution_id, position=position, content=content))
 
 
@@ -237,4 +255,36 @@ async def log_of(session: AsyncSession, execution: TaskExecutionModel) -> str:
 
 
 async def drop_log_chunks(session: AsyncSession, execution_id: UUID) -> None:
+    if made(session, TaskExecutionModel, execution_id) is not None:
+        return
     await session.execute(delete(TaskLogChunkModel).where(TaskLogChunkModel.execution_id == execution_id))
+
+
+class AtWork(NamedTuple):
+    """What still needs folders of this machine.
+
+    Attributes:
+        ended: those of the executions in question that have ended.
+        live: those that are carried out by a run which has not ended.
+        repositories: the addresses whose code such runs may read again.
+    """
+
+    ended: frozenset[UUID]
+    live: frozenset[UUID]
+    repositories: frozenset[str]
+
+
+async def at_work(session: AsyncSession, execution_ids: Collection[UUID]) -> AtWork:
+    """Tell which executions have ended, which are carried out, and what is read meanwhile."""
+    executions = TaskExecutionModel
+    has_run = exists().where(RunModel.task_id == executions.task_id, RunModel.status == RunStatus.RUNNING)
+    statement = select(executions.id, executions.status, has_run).where(executions.id.in_(execution_ids))
+    rows = (await session.execute(statement)).tuples().all()
+    read = select(CodebaseModel.repository_url).join(RunModel, RunModel.codebase_id == CodebaseModel.id)
+    repositories = (await session.execute(read.where(RunModel.status == RunStatus.RUNNING).distinct())).scalars()
+    is_running = TaskStatus.IN_PROGRESS
+    return AtWork(
+        ended=frozenset(id_ for id_, status, _ in rows if status is not is_running),
+        live=frozenset(id_ for id_, status, is_live in rows if status is is_running and is_live),
+        repositories=frozenset(repositories),
+    )

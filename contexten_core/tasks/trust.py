@@ -4,8 +4,9 @@ Whoever can push to a repository can have anything run there already. What other
 fork or under somebody else's, waits until a person with write permission has approved exactly that commit and plan.
 """
 
-from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,14 +17,19 @@ from contexten_core.events.ignored import Ignored
 from contexten_core.events.models import EventProvider
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.events.steps import StepRecord
+from contexten_core.execution.results import Limits
+from contexten_core.integrations import report_store
 from contexten_core.integrations.statuses import pending_status
 from contexten_core.projects import store as project_store
-from contexten_core.projects.resolve import Target
+from contexten_core.projects.target import Target
+from contexten_core.prompts.models import Executor
 from contexten_core.runtime import Runtime
 from contexten_core.security.permissions import Permission, can_ask, client_of, knows_repository, permission_of
 from contexten_core.security.text import one_line
-from contexten_core.tasks.approve import SHORTEST_SHA, PlanOf, approval_for, plan_of, request_approval
+from contexten_core.settings import Settings
+from contexten_core.tasks.approve import SHORTEST_SHA, PlanOf, approval_for, plan_of, request_approval, supersede
 from contexten_core.tasks.budget import Choosing, allowance
+from contexten_core.tasks.forecast import forecast
 from contexten_core.tasks.models import ApprovalModel, ApprovalStatus
 
 _LONGEST_NAME = 100
@@ -32,6 +38,9 @@ _TRIES_BEFORE_WITHOUT = 2
 
 class Choice(PlanOf, Choosing, Protocol):
     """What of a selected prompt is looked at; `contexten_core.prompts.select.Choice` is one."""
+
+    @property
+    def executor(self) -> Executor: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +62,12 @@ class Admission:
     Attributes:
         stop: why it is not; None when it is.
         notes: what the explanation is to say besides.
+        limits: those of the prompt's limits that are lower for this run, by what is left of a budget.
     """
 
     stop: Ignored | None = None
     notes: tuple[str, ...] = ()
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def verdict(record: StepRecord, event: NormalisedEvent, target: Target) -> Trusted | NeedsApproval:
@@ -125,16 +136,24 @@ async def admit(
         subject=event.subject,
         commit=target.commit,
         now=now,
+        usual_seconds=_usual_seconds(runtime.settings, choice.executor),
+        again=record.run.attempt > 1,
     )
-    if allowed.stop is not None or isinstance(found, Trusted):
+    await _warn(session, record, allowed.notes)
+    if isinstance(found, Trusted):
+        if event.subject is not None and event.type.startswith("pull_request"):
+            await supersede(session, subject=event.subject, commit=target.commit)
+        return Admission(allowed.stop, allowed.notes, allowed.limits)
+    if allowed.stop is not None:
         return Admission(allowed.stop, allowed.notes)
-    plan = plan_of(choice)
+    expected = await forecast(session, prompt_id=choice.prompt_id, version=choice.version, now=now)
+    plan = plan_of(choice, expected=expected)
     approval = await approval_for(
         session, event_id=record.run.event_id, commit=target.commit, plan_digest=plan.digest, now=now
     )
     if approval is not None:
         who = one_line(f"{approval.decided_by} approved {_short(approval)} through {approval.decided_through}", 300)
-        return Admission(notes=(*allowed.notes, who))
+        return Admission(notes=(*allowed.notes, who), limits=allowed.limits)
     approval = await request_approval(
         session,
         event_id=record.run.event_id,
@@ -153,6 +172,17 @@ async def admit(
     return Admission(
         Ignored(f"waits for approval of {_short(approval)}: {found.reason}; {how}", refused=True), allowed.notes
     )
+
+
+def _usual_seconds(settings: Settings, executor: Executor) -> float:
+    return settings.llm_timeout_seconds if executor is Executor.LLM else Limits().wall_seconds
+
+
+async def _warn(session: AsyncSession, record: StepRecord, warnings: Sequence[str]) -> None:
+    """Keep what the reports of a run are to say of budgets."""
+    if warnings:
+        run = await record.model(session)
+        run.metadata_ = {**(run.metadata_ or {}), report_store.WARNINGS: list(warnings)}
 
 
 def _short(approval: ApprovalModel) -> str:

@@ -17,6 +17,7 @@ from contexten_core.analytics.record import Recorded, record_outcome
 from contexten_core.codebase.examine import CodebaseSummary, examine
 from contexten_core.db import Database, utc_now
 from contexten_core.errors import GitError
+from contexten_core.events.admit import admit_events
 from contexten_core.events.claim import RunRef, claim_events
 from contexten_core.events.delivery import Delivery
 from contexten_core.events.finish import Ignored, LifecycleResult, complete_run, ignore_run
@@ -60,10 +61,12 @@ class Worker:
         )
         assert isinstance(read, Delivery)
         (receipt,) = await write(self.database, [read])
+        await admit_events(self.runtime, limit=10)
         return receipt.event_id
 
     async def claim(self) -> RunRef:
         """Claim the one event that waits."""
+        await admit_events(self.runtime, limit=10)
         (run,) = await claim_events(self.runtime, limit=10)
         return run
 
@@ -196,6 +199,7 @@ def open_worker(database_config: DatabaseConfig, tmp_path: Path) -> OpenWorker:
             "github_token": None,
             "public_url": "https://contexten.acme.example",
             "lease_seconds": 60,
+            "debounce_seconds": 0,
             "heartbeat_seconds": 60,
             # Most repositories here are on no server.
             "repository_prompts": False,

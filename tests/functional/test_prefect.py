@@ -13,13 +13,14 @@ from contexten_core.db import Database
 from contexten_core.learning import store as learning_store
 from contexten_core.settings import Settings
 from deployments.attach import attached
+from deployments.catalogue import CATALOGUE
 from tests.functional.stacks import GitHubProgram, Repositories, Runs, ServedStack, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
 ROOT = Path(__file__).resolve().parents[2]
 PICKED_UP_SECONDS = 10.0
-DEPLOYMENTS = {"lifecycle/webhook", "learning/scheduled", "maintenance/scheduled"}
+DEPLOYMENTS = {workflow.full_name for workflow in CATALOGUE}
 
 
 async def test_an_event_whose_lifecycle_is_run_from_the_ui_is_handled_again(

@@ -10,6 +10,7 @@ from contexten.server.auth import CallerOf
 from contexten.server.dependencies import OrchestratorOf, Reading
 from contexten_core.db import utc_now
 from contexten_core.events.history import resolve_id
+from contexten_core.integrations.reports import voice_of
 from contexten_core.orchestrator import SystemOrchestrator
 from contexten_core.tasks.approval_store import page_approvals
 from contexten_core.tasks.approve import approval_line, decide
@@ -46,7 +47,8 @@ async def refuse(orchestrator: OrchestratorOf, caller: CallerOf, approval_id: st
 
 
 async def _decide(orchestrator: SystemOrchestrator, by: str, approval_id: str, *, approved: bool) -> dict[str, Any]:
-    now = utc_now()
+    now, voice = utc_now(), voice_of(orchestrator.settings, orchestrator.database)
     async with orchestrator.database.transaction() as session:
         found = await resolve_id(session, ApprovalModel, approval_id)
-        return approval_line(await decide(session, found, approved=approved, by=by, through="api", now=now), now)
+        row = await decide(session, voice, found, approved=approved, by=by, through="api", now=now)
+        return approval_line(row, now)

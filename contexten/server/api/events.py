@@ -10,14 +10,16 @@ from contexten.server.api.answers import Cursor, Limit, Text
 from contexten.server.api.history import Event, EventHistory
 from contexten.server.api.routing import api_router
 from contexten.server.api.shapes import list_of
+from contexten.server.auth import CallerOf
 from contexten.server.dependencies import OrchestratorOf, Reading, SettingsOf
 from contexten_core.errors import NotFoundError
 from contexten_core.events import store
 from contexten_core.events.claim import replay_event as replay
 from contexten_core.events.explain import Verdict, explain_event
-from contexten_core.events.history import event_history, event_line, resolve_id
+from contexten_core.events.history import event_history, event_line, event_lines, resolve_id
 from contexten_core.events.inputs import EventLog
 from contexten_core.events.models import EventModel, EventProvider, EventStatus
+from contexten_core.events.park import discard_event as discard
 from contexten_core.security.encryption import open_vault
 
 router = api_router("/api/events", "events")
@@ -56,7 +58,7 @@ async def list_events(
     page = await store.page_events(
         session, limit=limit, cursor=cursor, status=status, provider=provider, event_type=event_type, parked=parked
     )
-    return {"items": [event_line(row) for row in page.rows], "next_cursor": page.next_cursor}
+    return {"items": await event_lines(session, page.rows), "next_cursor": page.next_cursor}
 
 
 @router.post("", response_model=Event, status_code=201)
@@ -100,9 +102,19 @@ async def get_event_payload(session: Reading, settings: SettingsOf, event_id: st
 
 @router.post("/{event_id}/replay", response_model=Event, status_code=202)
 async def replay_event(orchestrator: OrchestratorOf, event_id: str) -> Any:
-    """Have an event that has ended handled again, as a new run."""
+    """Have an event that has ended or is parked handled again, as a new run."""
     async with orchestrator.database.reading() as session:
         found = await resolve_id(session, EventModel, event_id)
     await replay(orchestrator.database, found)
+    async with orchestrator.database.reading() as session:
+        return event_line(await session.get_one(EventModel, found))
+
+
+@router.post("/{event_id}/discard", response_model=Event)
+async def discard_event(orchestrator: OrchestratorOf, caller: CallerOf, event_id: str) -> Any:
+    """Give a parked event up: it stays to be seen, and waits for nobody any longer."""
+    async with orchestrator.database.reading() as session:
+        found = await resolve_id(session, EventModel, event_id)
+    await discard(orchestrator.database, found, by=caller.name)
     async with orchestrator.database.reading() as session:
         return event_line(await session.get_one(EventModel, found))

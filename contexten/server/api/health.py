@@ -3,13 +3,14 @@
 from functools import cache
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from contexten.server.dependencies import DatabaseOf, OrchestratorOf
+from contexten.server.leaving import is_leaving
 from contexten_core.db import Database, migrate
 
 router = APIRouter(tags=["health"])
@@ -46,8 +47,10 @@ async def livez() -> Any:
 @router.get(
     "/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "A check failed."}}
 )
-async def readyz(database: DatabaseOf) -> JSONResponse:
-    """Answer 200 when deliveries can be stored, 503 with the failing check when not."""
+async def readyz(request: Request, database: DatabaseOf) -> JSONResponse:
+    """Answer 200 when deliveries can be stored, 503 with the failing check when not, or when this process ends."""
+    if is_leaving(request.app):
+        return JSONResponse({"status": "not ready", "checks": {"process": "ending"}}, status_code=503)
     checks = await _checks(database)
     ready = all(found == "ok" for found in checks.values())
     body = {"status": "ready" if ready else "not ready", "checks": checks}

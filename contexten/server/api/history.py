@@ -28,10 +28,20 @@ class Event(BaseModel):
     retry_count: int
     error_message: str | None
     parked_at: Moment | None
+    superseded_by: UUID | None
+
+
+class Cause(BaseModel):
+    """An earlier event that another one stands for, and the run in which it was superseded."""
+
+    event_id: UUID
+    run_id: UUID
+    name: str
+    received_at: Moment
 
 
 class Run(BaseModel):
-    """One handling of an event."""
+    """One handling of an event. `superseded_by` is the event that made it pointless, or is about to."""
 
     id: UUID
     name: str
@@ -46,16 +56,31 @@ class Run(BaseModel):
     task_id: UUID | None
     started_at: Moment
     finished_at: Moment | None
+    causes: list[Cause]
+    superseded_by: UUID | None
+    cancel_requested_at: Moment | None
+    cancel_by: str | None
+    cancel_reason: str | None
+
+
+class StepFailure(BaseModel):
+    """What one attempt at a step failed of; `claim` counts the workers that had the run."""
+
+    at: Moment
+    claim: int
+    attempt: int
+    error: str
 
 
 class Step(BaseModel):
-    """One step of a run, with what it found."""
+    """One step of a run, with what it found, and what its last failed attempts failed of."""
 
     step: str
     status: HandlerStatus
     started_at: Moment
     duration_ms: float | None
     retries: int
+    failures: list[StepFailure]
     result: Any
     error: str | None
 
@@ -85,8 +110,13 @@ class Effect(BaseModel):
 
 
 class EventHistory(Event):
-    """An event with its payload, its runs, the steps of the newest, and the functions registered for it."""
+    """An event with its payload, its runs, the steps of the newest, and the functions registered for it.
 
+    `waits_for` is another event of its subject that has to end first; `causes` are those that its next run stands for.
+    """
+
+    waits_for: UUID | None
+    causes: list[Cause]
     headers: Any
     payload: Any
     error: Any
@@ -97,8 +127,12 @@ class EventHistory(Event):
 
 
 class _RunHistory(Run):
-    """A run with everything that belongs to it, and why its prompt was selected."""
+    """A run with everything that belongs to it, and why its prompt was selected.
 
+    `successor` is the newest run of the event that superseded it.
+    """
+
+    successor: UUID | None
     explanation: Any
     event: Event
     steps: list[Step]

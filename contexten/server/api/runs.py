@@ -7,8 +7,10 @@ from contexten.server.api.answers import Cursor, Limit
 from contexten.server.api.history import Run, RunHistory
 from contexten.server.api.routing import api_router
 from contexten.server.api.shapes import list_of
-from contexten.server.dependencies import Reading
+from contexten.server.auth import CallerOf
+from contexten.server.dependencies import OrchestratorOf, Reading
 from contexten_core.events import run_store
+from contexten_core.events.cancel import cancel_run as cancel
 from contexten_core.events.history import resolve_id, run_history, run_line
 from contexten_core.events.models import Conclusion, RunModel, RunStatus
 
@@ -35,3 +37,11 @@ async def list_runs(
 async def get_run(session: Reading, run_id: str) -> Any:
     """Show one run: its steps, its task with the log, what was reported, and why its prompt was selected."""
     return (await run_history(session, await resolve_id(session, RunModel, run_id))).as_dict()
+
+
+@router.post("/{run_id}/cancel", response_model=Run, status_code=202)
+async def cancel_run(orchestrator: OrchestratorOf, caller: CallerOf, run_id: str) -> Any:
+    """Have a run in progress cancelled: it ends within seconds, and so does every process that it started."""
+    async with orchestrator.database.transaction() as session:
+        found = await resolve_id(session, RunModel, run_id)
+        return run_line(await cancel(session, found, by=caller.name))

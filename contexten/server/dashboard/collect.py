@@ -14,10 +14,20 @@ from contexten.server.dashboard.format import pretty_json, web_link
 from contexten.server.dashboard.log import LogView, view_log
 from contexten.server.dashboard.timeline import Bar, timeline
 from contexten_core.errors import NotFoundError
-from contexten_core.events import run_store, store
-from contexten_core.events.history import EventHistory, RunHistory, event_history, result_of, result_word, run_history
+from contexten_core.events import explain_store, run_store, store
+from contexten_core.events.history import (
+    EventHistory,
+    RunHistory,
+    event_history,
+    newest_of_skipped,
+    outcome_of,
+    result_of,
+    result_word,
+    run_history,
+)
 from contexten_core.events.models import Conclusion, EffectStatus, EventModel, EventStatus, RunModel, RunStatus
 from contexten_core.events.steps import Step
+from contexten_core.events.summary import evidence
 from contexten_core.learning import store as learning_store
 from contexten_core.learning.models import LearningPatternModel
 from contexten_core.settings import Settings
@@ -41,6 +51,8 @@ class Result(StrEnum):
     RUNNING = "running"
     SUCCESS = "success"
     IGNORED = "ignored"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
 
     @property
     def meaning(self) -> str:
@@ -54,6 +66,8 @@ _MEANINGS = {
     Result.RUNNING: "not ended yet",
     Result.SUCCESS: "the command succeeded",
     Result.IGNORED: "there was nothing to do",
+    Result.SUPERSEDED: "a newer push made it pointless",
+    Result.CANCELLED: "somebody had it stopped",
 }
 _FAILING = (Result.FAILURE, Result.ERROR, Result.FAILED)
 _OUTCOMES = {
@@ -63,9 +77,10 @@ _OUTCOMES = {
     Result.RUNNING: (RunStatus.RUNNING, None),
     Result.SUCCESS: (RunStatus.COMPLETED, Conclusion.SUCCESS),
     Result.IGNORED: (RunStatus.IGNORED, None),
+    Result.SUPERSEDED: (RunStatus.SUPERSEDED, None),
+    Result.CANCELLED: (RunStatus.CANCELLED, None),
 }
 _WAITING = (EventStatus.PENDING, EventStatus.RETRYING)
-_NOT_HANDLED = (EventStatus.FAILED, EventStatus.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,14 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event in a list, with its outcome."""
+
+    event: EventModel
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dashboard:
     """The first page."""
 
@@ -96,7 +119,7 @@ class Dashboard:
     rows: list[RunRow]
     event_counts: dict[EventStatus, int]
     waiting: int
-    not_handled: list[EventModel]
+    not_handled: list[EventRow]
     patterns: Sequence[LearningPatternModel]
 
     @property
@@ -131,6 +154,11 @@ class RunPage:
     prefect_link: str | None
 
     @property
+    def is_to_end(self) -> bool:
+        run = self.history.run
+        return run.status is RunStatus.RUNNING and run.cancel_requested_at is not None
+
+    @property
     def is_live(self) -> bool:
         to_report = any(effect.status is EffectStatus.PENDING for effect in self.history.effects)
         return to_report or self.history.run.status is RunStatus.RUNNING
@@ -138,13 +166,14 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """An event with its runs, the newest first."""
+    """An event with its runs, the newest first, and how the workers fared that claimed it."""
 
     history: EventHistory
     rows: list[RunRow]
     source_link: str | None
     payload: str
     payload_is_cut: bool
+    evidence: list[str]
 
     @property
     def is_live(self) -> bool:
@@ -215,6 +244,7 @@ async def collect_event(session: AsyncSession, event_id: UUID) -> EventPage:
         source_link=web_link(history.event.source_url),
         payload=payload,
         payload_is_cut=is_cut,
+        evidence=evidence(history.event),
     )
 
 
@@ -229,11 +259,10 @@ async def _with_headline(session: AsyncSession, run: RunModel) -> RunRow:
     return RunRow(run, run.reason or (task.error_message if task else None))
 
 
-async def _not_handled(session: AsyncSession) -> list[EventModel]:
-    found: list[EventModel] = []
-    for status in _NOT_HANDLED:
-        found += await store.newest(session, limit=_SHOWN_EVENTS, status=status)
-    return sorted(found, key=lambda event: event.created_at, reverse=True)[:_SHOWN_EVENTS]
+async def _not_handled(session: AsyncSession) -> list[EventRow]:
+    events = await explain_store.not_handled(session, limit=_SHOWN_EVENTS)
+    runs = await newest_of_skipped(session, events)
+    return [EventRow(event, outcome_of(event, runs.get(event.id))) for event in events]
 
 
 def _repository_link(event: EventModel) -> str | None:

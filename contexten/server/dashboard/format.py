@@ -29,7 +29,6 @@ _TONES = {
     "error": "warn",
     "retrying": "warn",
     "withheld": "warn",
-    "cancelled": "warn",
     "running": "busy",
     "processing": "busy",
     "in_progress": "busy",

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contexten.server.dashboard import format as formats
 from contexten_core.db import utc_now
 from contexten_core.errors import ContextenError, NotFoundError, UnavailableError
+from contexten_core.events.history import result_of
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +110,9 @@ def _environment() -> Environment:
         "duration": formats.duration,
         "literal": formats.literal,
         "megabytes": formats.megabytes,
+        "moment": datetime.fromisoformat,
         "plain": formats.plain,
+        "result": result_of,
         "short_id": formats.short_id,
         "tone": formats.tone,
         "until": formats.between,

@@ -8,7 +8,7 @@ from typing import Any
 from contexten.server.dashboard.format import plain
 from contexten_core.events.history import RunHistory
 from contexten_core.events.ignored import is_ignored
-from contexten_core.events.models import EventHandlerModel, HandlerStatus, RunStatus
+from contexten_core.events.models import EventHandlerModel, HandlerStatus, RunModel, RunStatus
 from contexten_core.events.steps import Step
 from contexten_core.events.summary import summarise_step
 
@@ -45,21 +45,23 @@ def timeline(history: RunHistory, now: datetime) -> list[Bar]:
     end = max([present, *(_end(record, present) for record in history.steps)])
     span = max((end - start).total_seconds(), _SHORTEST_SECONDS)
     return [
-        _bar(step, records[step], start=start, span=span, present=present)
+        _bar(step, records[step], run, start=start, span=span, present=present)
         if step in records
         else Bar(step, state="waiting" if is_running else "not reached")
         for step in Step
     ]
 
 
-def _bar(step: Step, record: EventHandlerModel, *, start: datetime, span: float, present: datetime) -> Bar:
+def _bar(
+    step: Step, record: EventHandlerModel, run: RunModel, *, start: datetime, span: float, present: datetime
+) -> Bar:
     seconds = max((_end(record, present) - record.started_at).total_seconds(), 0.0)
     width = min(max(100 * seconds / span, _NARROWEST_PERCENT), 100.0)
     left = 100 * (record.started_at - start).total_seconds() / span
     result = (record.output_data if record.status is HandlerStatus.COMPLETED else None) or {}
     return Bar(
         step,
-        state=_state(record, result),
+        state=_state(record, result, run),
         left=round(min(left, 100 - width), 2),
         width=round(width, 2),
         seconds=seconds,
@@ -74,7 +76,10 @@ def _end(record: EventHandlerModel, present: datetime) -> datetime:
     return record.completed_at or record.started_at
 
 
-def _state(record: EventHandlerModel, result: Mapping[str, Any]) -> str:
+def _state(record: EventHandlerModel, result: Mapping[str, Any], run: RunModel) -> str:
+    if record.status is HandlerStatus.RUNNING and run.status is not RunStatus.RUNNING:
+        # It was left unfinished.
+        return run.status.value
     if is_ignored(result):
         return "ignored"
     verdict = result.get("conclusion")

@@ -13,7 +13,7 @@ from contexten.server.dashboard.format import short_id
 from contexten.server.dashboard.rendering import PageRoute, render, static_file
 from contexten.server.dependencies import Reading, SettingsOf
 from contexten_core.db import utc_now
-from contexten_core.events.history import outcome_of, resolve_id, run_history
+from contexten_core.events.history import resolve_id, run_history
 from contexten_core.events.models import EventModel, RunModel
 
 router = APIRouter(tags=["pages"], route_class=PageRoute, include_in_schema=False)
@@ -56,7 +56,7 @@ async def show_log(session: Reading, run_id: str) -> Response:
 async def show_event(request: Request, session: Reading, event_id: str) -> Response:
     """Show one event: what arrived, and what became of it."""
     page = await collect_event(session, await resolve_id(session, EventModel, event_id))
-    return render(request, "event.html", live=page.is_live, page=page, outcome=outcome_of(page.history.event))
+    return render(request, "event.html", live=page.is_live, page=page, outcome=page.history.outcome)
 
 
 @router.get("/static/{name}")

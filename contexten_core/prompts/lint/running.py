@@ -1,11 +1,9 @@
 """What carries a prompt out, how much of it, and what may come of it: settings that cannot work or have no effect."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.metadata import entry_points
 
 from contexten_core.errors import InvalidInputError
-from contexten_core.execution.executor import GROUP
+from contexten_core.execution.executor import installed
 from contexten_core.inputs import checked
 from contexten_core.prompts.inputs import ExecutorConfig, PromptLimits, executor_problem
 from contexten_core.prompts.lint.findings import Finding, Severity, Subject, listed, shown
@@ -13,10 +11,12 @@ from contexten_core.prompts.models import Executor
 from contexten_core.prompts.spec import OutputType, PromptSpec
 from contexten_core.settings import Settings
 
-_WITHOUT_EFFECT: Mapping[Executor, frozenset[str]] = {
+_WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
     Executor.COMMAND: frozenset({"max_cost", "max_tokens"}),
+    Executor.AGENT: frozenset({"max_cost", "max_tokens"}),
     Executor.LLM: frozenset({"memory_bytes", "processes", "network"}),
-    Executor.HTTP: frozenset({"memory_bytes", "processes"}),
+    Executor.HTTP: frozenset({"memory_bytes", "processes", "network", "output_bytes"}),
+    Executor.REPLY: frozenset(PromptLimits.model_fields),
 }
 _ONLY_OF: Mapping[str, OutputType] = {"labels": OutputType.LABELS, "paths": OutputType.PATCH}
 
@@ -33,19 +33,17 @@ def check_running(subject: Subject, settings: Settings | None) -> Iterator[Findi
     yield from _outputs(spec)
 
 
-@cache
-def _installed() -> frozenset[str]:
-    return frozenset(entry.name for entry in entry_points(group=GROUP))
-
-
 def _executor(spec: PromptSpec, settings: Settings | None) -> Iterator[Finding]:
     where, part = f"do {spec.executor.value}", ("do",)
     problem = executor_problem(spec.executor, spec.executor_config) or _refused(ExecutorConfig, spec.executor_config)
     if problem is not None:
         yield Finding("executor-config", Severity.ERROR, spec.slug, problem, where, part)
-    if spec.executor.value not in _installed():
-        known = listed(sorted(_installed()))
-        message = f"no executor named {spec.executor.value} is installed; installed are: {known}"
+    if spec.executor.value not in installed():
+        known = listed(sorted(installed()))
+        message = (
+            f"no executor named {spec.executor.value} is installed here; installed are: {known}. Workers that have it"
+            " can carry the prompt out; others say that they cannot"
+        )
         yield Finding("no-executor", Severity.WARNING, spec.slug, message, where, part)
     if (
         spec.executor is Executor.LLM
@@ -55,6 +53,10 @@ def _executor(spec: PromptSpec, settings: Settings | None) -> Iterator[Finding]:
     ):
         message = "it names no model, and none is configured; set CONTEXTEN_LLM_MODEL, or name one here"
         yield Finding("no-model", Severity.WARNING, spec.slug, message, where, part)
+    agent = spec.executor_config.get("agent")
+    if spec.executor is Executor.HTTP and settings is not None and agent and agent not in settings.hosted_agents:
+        message = f"no hosted agent named {shown(agent)} is configured; set CONTEXTEN_HOSTED_AGENTS"
+        yield Finding("no-agent", Severity.WARNING, spec.slug, message, where, part)
 
 
 def _refused(model: type[ExecutorConfig | PromptLimits], given: Mapping[str, object]) -> str | None:

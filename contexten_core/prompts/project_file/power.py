@@ -43,7 +43,7 @@ class Power:
 class _PowerPart(Input):
     model_config = STRICT
 
-    executors: list[Annotated[Executor, Field(strict=False)]] = Field(default_factory=lambda: [Executor.COMMAND])
+    executors: list[Executor] = Field(default_factory=lambda: [Executor.COMMAND])
     limits: LimitsPart = Field(default_factory=LimitsPart)
     outputs: dict[Annotated[OutputType, Field(strict=False)], OutputPart] = Field(default_factory=dict)
 

@@ -24,7 +24,7 @@ from contexten.emulators.sender import sign_github
 from contexten_core.analytics.models import AnalyticsModel
 from contexten_core.db import utc_now
 from contexten_core.errors import ErrorCategory, OperationTimeoutError
-from contexten_core.events import function_store, store
+from contexten_core.events import dispatch_store, function_store
 from contexten_core.events.models import EventHandlerModel, EventModel, EventProvider, EventStatus, HandlerStatus
 from contexten_core.learning.models import LearningModel, LearningType
 from contexten_core.projects.models import ProjectModel
@@ -337,7 +337,8 @@ async def test_18_an_exception_of_a_handler_is_recorded_retried_and_visible(app:
     with pytest.raises(RuntimeError, match="bees"):
         await app.simulate_event("github", "push", {})
     async with app.db_manager.transaction() as session:
-        assert await store.claimable(session, now=utc_now() + timedelta(hours=1), limit=10) == []
+        assert await dispatch_store.unadmitted(session, limit=10) == []
+        assert await dispatch_store.claimable(session, now=utc_now() + timedelta(hours=1), limit=10) == []
     (event,) = await _rows(app, EventModel, EventModel.provider == EventProvider.GITHUB)
     assert event.status is EventStatus.RETRYING
     assert "bees" in event.error_message

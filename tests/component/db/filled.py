@@ -24,6 +24,7 @@ from contexten_core.db import EnumText, JSONValue, TZDateTime
 from contexten_core.db.engine import sync_address
 from contexten_core.db.models import metadata
 from contexten_core.db.portable import tables_at
+from contexten_core.prompts.models import Executor
 from contexten_core.settings import DatabaseConfig
 
 ROWS = 3
@@ -65,6 +66,9 @@ def value_for(column: Column[Any], number: int) -> Any:
     if isinstance(kind, EnumText):
         members = tuple(kind.enum.__members__.values())
         return members[number % len(members)]
+    if column.name == "executor":
+        # A name, and as such no text of any kind.
+        return Executor(f"executor-{number}")
     if isinstance(kind, JSONValue):
         return {"text": TEXT, "list": [number, -1.5, None, True, 2**60, []], "": {"ключ": {}}}
     if isinstance(kind, TZDateTime):

@@ -286,6 +286,62 @@ async def test_a_child_that_dies_is_started_again(child: MakeChild, caplog: pyte
     assert "web was ended by SIGKILL; starting it again" in caplog.text
 
 
+async def test_a_child_is_replaced_by_one_that_is_ready_before_it_is_told_to_go(
+    child: MakeChild, tmp_path: Path
+) -> None:
+    told = "import signal, sys\nsignal.signal(signal.SIGHUP, lambda *_: (open('told', 'w'), sys.exit()))\n"
+    async with Supervisor() as supervisor:
+        await supervisor.start(child("web", told + READY + SLEEP, restart=QUICKLY))
+        (before,) = pids(supervisor)
+        await supervisor.replace("web")
+        (after,) = pids(supervisor)
+        assert after != before
+        assert not psutil.pid_exists(before)
+        assert (tmp_path / "told").exists()
+        os.kill(after, signal.SIGKILL)
+        await eventually(lambda: len(pids(supervisor)) == 1 and after not in pids(supervisor))
+
+
+async def test_a_child_stays_when_its_successor_does_not_get_ready(
+    child: MakeChild, caplog: pytest.LogCaptureFixture
+) -> None:
+    once = "import os\nos.path.exists('started') and exit('not again')\nopen('started', 'w')\n"
+    async with Supervisor() as supervisor:
+        await supervisor.start(child("web", once + READY + SLEEP))
+        before = pids(supervisor)
+        await supervisor.replace("web")
+        assert pids(supervisor) == before
+    assert "web is not replaced: web ended with exit code 1 before it was ready" in caplog.text
+
+
+async def test_a_hurry_reaches_children_that_are_ending_already(child: MakeChild, tmp_path: Path) -> None:
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: open('draining', 'w').close())\n"
+        "signal.signal(signal.SIGINT, lambda *_: (open('hurried', 'w'), sys.exit()))\n"
+    )
+    hurry = asyncio.Event()
+    supervisor = Supervisor(stop_within=60, hurry=hurry)
+    await supervisor.start(
+        child("worker", code + READY + "while True: " + SLEEP, patience=50, hurry_signals=(signal.SIGINT,))
+    )
+    stopping = asyncio.create_task(supervisor.stop())
+    await eventually((tmp_path / "draining").exists)
+    hurry.set()
+    async with asyncio.timeout(10):
+        await stopping
+    assert (tmp_path / "hurried").exists()
+
+
+async def test_a_child_gets_the_sockets_that_it_inherits(child: MakeChild) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        code = f"import socket; name = socket.socket(fileno={listener.fileno()}).getsockname()[1]\n"
+        code += "from deployments.readiness import report_ready; report_ready({'port': name})\n"
+        async with Supervisor() as supervisor:
+            reports = await supervisor.start(child("web", code + SLEEP, inherited=(listener.fileno(),)))
+        assert reports == {"web": {"port": listener.getsockname()[1]}}
+
+
 async def test_a_child_that_dies_too_often_is_given_up(child: MakeChild, tmp_path: Path) -> None:
     code = "open('starts', 'a').write('x')\nprint('out of memory')\n" + READY + "exit(7)"
     async with Supervisor() as supervisor:

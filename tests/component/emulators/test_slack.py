@@ -2,6 +2,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from slack_sdk.web import WebClient
 
 from contexten.emulators.recorder import Fault
 from contexten.emulators.slack import RunningSlack, create_slack_emulator, run_slack_emulator
+from contexten.emulators.slack_deliveries import SlackDelivery
 
 TOKEN = "xoxb-only-this-one"
 CHANNEL = "C123456"
@@ -197,3 +199,49 @@ async def test_no_body_makes_the_emulator_fail(method: str, body: bytes, content
         answer = await client.post(method, content=body, headers=headers)
     assert answer.status_code == 200
     assert isinstance(answer.json()["ok"], bool)
+
+
+BUTTON = {"type": "button", "action_id": "approve", "value": "1", "text": {"type": "plain_text", "text": "Approve"}}
+
+
+async def test_a_press_of_a_button_tells_of_the_message_and_who_pressed(served: RunningSlack) -> None:
+    message = served.recorder.post(
+        CHANNEL, text="Shall I?", thread_ts="17.5", blocks=[{"type": "actions", "block_id": "b", "elements": [BUTTON]}]
+    )
+    delivery = SlackDelivery.of_press(message, "approve", user="U7")
+    payload = json.loads(parse_qs(delivery.body.decode())["payload"][0])
+
+    assert delivery.event == payload["type"] == "block_actions"
+    assert payload["user"]["id"] == "U7"
+    assert (payload["channel"]["id"], payload["container"]["message_ts"]) == (CHANNEL, message["ts"])
+    assert payload["container"]["thread_ts"] == "17.5"
+    (action,) = payload["actions"]
+    assert (action["action_id"], action["value"], action["block_id"]) == ("approve", "1", "b")
+    with pytest.raises(KeyError):
+        SlackDelivery.of_press(message, "refuse", user="U7")
+
+
+async def test_a_button_that_there_is_not_cannot_be_pressed(served: RunningSlack) -> None:
+    async with httpx.AsyncClient(base_url=served.url) as http:
+        given = {"channel": CHANNEL, "ts": "1700000000.000100", "action_id": "approve"}
+        assert (await http.post("/_emulator/press", json=given)).status_code == 404
+        message = served.recorder.post(CHANNEL, text="x", blocks=[{"type": "actions", "elements": [BUTTON]}])
+        # Nobody told the emulator where to send to.
+        answer = await http.post("/_emulator/press", json={**given, "ts": message["ts"]})
+        assert answer.status_code == 409
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3_001}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": ""}},
+        {"type": "actions", "elements": []},
+        {"type": "actions", "elements": [{**BUTTON, "text": {"type": "plain_text", "text": "x" * 76}}]},
+        {"type": "actions", "elements": [{**BUTTON, "value": "x" * 2_001}]},
+        {"text": "of no type"},
+    ],
+)
+async def test_blocks_that_slack_does_not_take(slack: httpx.AsyncClient, block: dict[str, Any]) -> None:
+    answer = await call(slack, "chat.postMessage", channel=CHANNEL, text="x", blocks=[block])
+    assert answer == {"ok": False, "error": "invalid_blocks"}

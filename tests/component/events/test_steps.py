@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from contexten_core.db import utc_now
 from contexten_core.errors import GitError, LeaseLostError
+from contexten_core.errors.breaker import BREAKERS, BreakerOpenError, BreakerState, DependencyKind
 from contexten_core.events import run_store
 from contexten_core.events.claim import RunRef, claim_events
 from contexten_core.events.finish import Ignored
@@ -150,6 +151,59 @@ async def test_a_step_that_failed_is_tried_again(worker: "Worker", run: RunRef) 
 
     assert (row.status, row.retry_count, work.done) == (HandlerStatus.COMPLETED, 1, 2)
     assert (row.error_message, row.error_stack_trace) == (None, None)
+
+
+async def test_what_each_attempt_failed_of_stays_on_the_record(
+    worker: "Worker", run: RunRef, open_worker: "OpenWorker"
+) -> None:
+    work = Work()
+    for number in range(1, 7):
+        work.error = GitError(f"failed for the {number}. time " + "x" * 1_000, transient=True)
+        with pytest.raises(GitError):
+            await run_step(worker.runtime, run, STEP, Ignored, work)
+    work.error = None
+    async with open_worker() as other:
+        continued = await _take_over(other, run)
+        await run_step(other.runtime, continued, STEP, Ignored, work)
+    (step,) = (await worker.history(run)).as_dict()["steps"]
+
+    assert (step["status"], step["retries"], step["error"]) == ("completed", 5, None)
+    kept = [(failure["claim"], failure["attempt"], failure["error"][:24]) for failure in step["failures"]]
+    assert kept == [(1, number, f"failed for the {number}. time xxx"[:24]) for number in range(2, 7)]
+    assert all(len(failure["error"]) <= 300 for failure in step["failures"])
+
+
+async def test_what_a_breaker_refuses_is_waited_for_and_is_no_attempt(worker: "Worker", run: RunRef) -> None:
+    work = Work(error=GitError("not called", transient=True))
+    assert work.error is not None
+    work.error.__cause__ = BreakerOpenError("left alone", transient=True, retry_after=0.01)
+
+    async def until_it_answers(record: StepRecord) -> object:
+        if work.done == 3:
+            work.error = None
+        return await work(record)
+
+    await run_step(worker.runtime, run, STEP, Ignored, until_it_answers)
+    row = await _row(worker, run)
+
+    assert (row.status, row.retry_count, row.input_data, work.done) == (HandlerStatus.COMPLETED, 0, {"epoch": 1}, 4)
+
+
+async def test_a_breaker_that_refuses_for_longer_than_the_step_may_take_fails_it(worker: "Worker", run: RunRef) -> None:
+    work = Work(error=BreakerOpenError("left alone", transient=True, retry_after=3_600))
+    with pytest.raises(BreakerOpenError):
+        await run_step(worker.runtime, run, STEP, Ignored, work)
+
+    assert ((await _row(worker, run)).status, work.done) == (HandlerStatus.FAILED, 1)
+
+
+async def test_while_the_database_does_not_answer_no_step_begins_until_it_does(worker: "Worker", run: RunRef) -> None:
+    breaker = BREAKERS.of(DependencyKind.DATABASE, worker.runtime.settings.db.kind)
+    breaker.hold(0.05)
+    work = Work()
+    await run_step(worker.runtime, run, STEP, Ignored, work)
+
+    assert (breaker.state, work.done) == (BreakerState.CLOSED, 1)
 
 
 async def test_a_database_that_refuses_the_writes_fails_the_step(worker: "Worker", run: RunRef) -> None:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from contexten.emulators.llm import Reply, RunningModel, run_llm_emulator
 from contexten.emulators.recorder import Fault
 from contexten_core.errors import ConfigurationError, ContextenError, ExecutionError, OutboundError
+from contexten_core.errors.breaker import BreakerOpenError
 from contexten_core.execution.executor import Assignment, Report
 from contexten_core.execution.llm_executor import LLMExecutor
 from contexten_core.execution.proposals import Comment, Labels
@@ -184,3 +185,15 @@ async def test_a_model_that_nobody_configured_is_named(settings: Settings) -> No
     assert "LLM_MODEL" in str((await refused(bare, assignment())).hint)
     assert "OPENAI_API_KEY" in str((await refused(bare, assignment(config={"model": "openai:x"}))).hint)
     assert "provider" in (await refused(bare, assignment(config={"model": "acme:x"}))).message
+
+
+async def test_a_provider_that_does_not_answer_is_left_alone_for_a_while(
+    settings: Settings, served: RunningModel
+) -> None:
+    served.recorder.queue_fault(Fault(status=503, times=100))
+    for _ in range(5):
+        assert not isinstance(await refused(settings, assignment()), BreakerOpenError)
+    error = await refused(settings, assignment())
+
+    assert isinstance(error, BreakerOpenError)
+    assert (error.transient, len(served.recorder.requests)) == (True, 5)

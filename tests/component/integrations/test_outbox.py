@@ -1,7 +1,9 @@
 """From the outbox to GitHub's emulator over real HTTP."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
@@ -9,7 +11,11 @@ from sqlalchemy import update
 
 from contexten.emulators.github import run_emulator
 from contexten.emulators.recorder import Fault
+from contexten_core.db import utc_now
+from contexten_core.errors.breaker import BREAKERS
 from contexten_core.events.models import EffectStatus, OutboxModel
+from contexten_core.integrations.outbox import Outbox
+from contexten_core.integrations.posters import Posters, posters_of
 from contexten_core.settings import PUBLIC_GITHUB_API
 
 if TYPE_CHECKING:
@@ -121,17 +127,128 @@ async def test_who_comes_to_an_effect_after_its_claim_ran_out_does_not_send_what
     assert len(dispatcher.github.recorder.statuses_of(repository="acme/cashbox", sha=last)) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "seconds"), [(429, 120), (403, 120)], ids=["secondary rate limit", "primary rate limit"]
-)
-async def test_a_rate_limit_is_waited_for(dispatcher: "Dispatcher", status: int, seconds: int) -> None:
-    dispatcher.github.recorder.queue_fault(Fault(status=status, retry_after=seconds))
+@pytest.mark.parametrize("status", [429, 403], ids=["secondary rate limit", "primary rate limit"])
+async def test_a_rate_limit_is_waited_for_and_is_no_attempt(dispatcher: "Dispatcher", status: int) -> None:
+    dispatcher.github.recorder.queue_fault(Fault(status=status, retry_after=120))
     await dispatcher.enqueue("success")
     await dispatcher.deliver()
     (effect,) = await dispatcher.effects()
 
-    assert effect.status is EffectStatus.PENDING
-    assert _delay(effect) == pytest.approx(seconds, abs=1)
+    assert (effect.status, effect.attempts, effect.uncertain) == (EffectStatus.PENDING, 0, False)
+    assert "rate limit" in str(effect.last_error)
+    assert _delay(effect) == pytest.approx(120, abs=1)
+
+
+async def test_a_rate_limit_holds_back_what_else_is_for_that_host(dispatcher: "Dispatcher") -> None:
+    dispatcher.github.recorder.queue_fault(Fault(status=429, retry_after=120))
+    await dispatcher.enqueue("success")
+    await dispatcher.deliver()
+    await dispatcher.enqueue("success", sha="ab" * 20)
+    await dispatcher.deliver()
+    effects = await dispatcher.effects()
+
+    assert dispatcher.calls == ["POST"]
+    assert [(effect.status, effect.attempts) for effect in effects] == [(EffectStatus.PENDING, 0)] * 2
+    assert all(100 < _delay(effect) < 125 for effect in effects)
+    assert "is left alone for" in str(effects[1].last_error)
+
+
+async def test_a_wait_of_hours_is_cut_to_one_and_what_is_refused_for_a_day_is_given_up(
+    dispatcher: "Dispatcher",
+) -> None:
+    dispatcher.github.recorder.queue_fault(Fault(status=429, retry_after=80_000, times=2))
+    await dispatcher.enqueue("success")
+    await dispatcher.deliver()
+    (effect,) = await dispatcher.effects()
+    assert _delay(effect) == pytest.approx(3_600, abs=1)
+
+    async with dispatcher.worker.database.transaction() as session:
+        await session.execute(update(OutboxModel).values(created_at=utc_now() - timedelta(hours=25)))
+    await dispatcher.let_the_wait_end()
+    await dispatcher.deliver()
+    assert [effect.status for effect in await dispatcher.effects()] == [EffectStatus.DEAD]
+
+
+async def test_a_service_that_fails_for_everybody_uses_up_no_attempts(dispatcher: "Dispatcher") -> None:
+    shas = [f"{number:040x}" for number in range(7)]
+    dispatcher.github.recorder.queue_fault(Fault(status=502, times=100))
+    for sha in shas:
+        await dispatcher.enqueue("success", sha=sha)
+    for sha in [*shas, *shas]:
+        await dispatcher.let_the_wait_end(sha=sha)
+    for _ in range(10):
+        await dispatcher.deliver()
+        for sha in shas:
+            await dispatcher.let_the_wait_end(sha=sha)
+    effects = await dispatcher.effects()
+
+    assert len(dispatcher.calls) < 20, "after five failures in a row nothing is called for a while"
+    assert {effect.status for effect in effects} == {EffectStatus.PENDING}
+    assert sum(effect.attempts for effect in effects) < 8
+
+
+class Meeting:
+    """Posts the first ones only when as many are there at the same time, and remembers what was posted."""
+
+    kinds = frozenset({"github.commit_status"})
+
+    def __init__(self, *, of: int) -> None:
+        self._first = of
+        self._barrier = asyncio.Barrier(of)
+        self.posted: dict[str, list[str]] = {}
+
+    def unable(self, content: Mapping[str, Any]) -> str | None:
+        return None
+
+    async def post(self, content: Mapping[str, Any], *, key: str, maybe_done: bool) -> dict[str, Any]:
+        self._first -= 1
+        if self._first >= 0:
+            await self._barrier.wait()
+        self.posted.setdefault(content["sha"], []).append(content["state"])
+        return {}
+
+
+async def test_many_streams_leave_at_once_and_each_in_its_order(dispatcher: "Dispatcher") -> None:
+    shas = [f"{number:040x}" for number in range(10)]
+    for sha in shas:
+        await dispatcher.enqueue("pending", "success", sha=sha)
+    meeting = Meeting(of=8)
+    async with Outbox(dispatcher.worker.runtime, Posters([meeting])) as outbox, asyncio.timeout(30):
+        assert await outbox.start_due() == 8
+        while sum(map(len, meeting.posted.values())) < 20:
+            if not await outbox.start_due():
+                await outbox.wait(0.05)
+
+    assert meeting.posted == {sha: ["pending", "success"] for sha in shas}
+    assert {effect.status for effect in await dispatcher.effects()} == {EffectStatus.SENT}
+
+
+async def test_a_service_that_is_slow_holds_up_no_other(dispatcher: "Dispatcher") -> None:
+    dispatcher.github.recorder.queue_fault(Fault(delay_seconds=30, times=8))
+    for number in range(70):
+        await dispatcher.enqueue("success", sha=f"{number:040x}")
+    runtime = dispatcher.worker.runtime
+    async with Outbox(runtime, posters_of(runtime.settings, runtime.database), at_once=2) as outbox:
+        assert await outbox.start_due() == 2
+        await dispatcher.put("mastodon.toot", {}, key="toot", stream="mastodon")
+        assert await outbox.start_due() == 1
+        await outbox.wait(10)
+        (toot,) = [effect for effect in await dispatcher.effects() if effect.kind == "mastodon.toot"]
+        for task in outbox.in_progress:
+            task.cancel()
+
+    assert (toot.status, toot.reason) == (EffectStatus.DEAD, "nothing carries out mastodon.toot")
+
+
+async def test_an_effect_that_breaks_its_poster_does_not_end_the_dispatcher(dispatcher: "Dispatcher") -> None:
+    await dispatcher.put("github.commit_status", {"sha": SHA}, key=SHA, stream="broken")
+    await dispatcher.enqueue("success", sha="ab" * 20)
+    await dispatcher.deliver()
+    broken, sent = await dispatcher.effects()
+
+    assert sent.status is EffectStatus.SENT
+    assert (broken.status, broken.attempts) == (EffectStatus.PENDING, 1)
+    assert "KeyError" in str(broken.last_error)
 
 
 async def test_delays_grow_and_after_eight_tries_it_is_given_up(dispatcher: "Dispatcher") -> None:
@@ -139,6 +256,8 @@ async def test_delays_grow_and_after_eight_tries_it_is_given_up(dispatcher: "Dis
     await dispatcher.enqueue("success")
     delays = []
     for _ in range(8):
+        # Others are answered meanwhile, so that it is this effect that fails.
+        BREAKERS.clear()
         assert await dispatcher.deliver() == 1
         (effect,) = await dispatcher.effects()
         delays.append(_delay(effect))

@@ -1,7 +1,7 @@
 """What runs write into the outbox about themselves; the task itself is not carried out here."""
 
-import asyncio
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -13,23 +13,25 @@ from contexten.emulators.sender import GitHubDelivery, pull_request_payload
 from contexten_core.db import utc_now
 from contexten_core.errors import ConfigurationError
 from contexten_core.events import keep
-from contexten_core.events.claim import RunRef, claim_events, replay_event
+from contexten_core.events.admit import admit_events
+from contexten_core.events.cancel import end_or_hand_back
+from contexten_core.events.claim import RunRef, replay_event
 from contexten_core.events.delivery import Delivery
 from contexten_core.events.finish import Ignored, complete_run, fail_run, ignore_run
 from contexten_core.events.models import Conclusion, EventProvider, OutboxModel
 from contexten_core.events.steps import Step, StepRecord, run_step
 from contexten_core.execution.executor import Cost
-from contexten_core.integrations import reports
 from contexten_core.learning.failure import explain_failure
 from contexten_core.projects import store as project_store
 from contexten_core.projects.resolve import Target
 from contexten_core.prompts.define import ConditionSpec, PromptSpec, define_prompt
 from contexten_core.prompts.models import ConditionOperator
 from contexten_core.prompts.select import Choice
-from contexten_core.tasks.approve import Waiting, decide
+from contexten_core.tasks import approval_store
+from contexten_core.tasks.approve import Waiting, decide, expire_due
 from contexten_core.tasks.change import create_task
 from contexten_core.tasks.inputs import TaskCreate
-from contexten_core.tasks.models import TaskStatus, TaskType
+from contexten_core.tasks.models import ApprovalModel, TaskStatus, TaskType
 from contexten_core.tasks.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class Begun:
             async with record.runtime.database.transaction() as session:
                 given = TaskCreate(name="checks", task_type=TaskType.TESTING, status=TaskStatus.IN_PROGRESS)
                 task, _ = await create_task(session, given)
+                (await record.model(session)).task_id = task.id
                 failed = conclusion is Conclusion.FAILURE
                 failure = explain_failure(log, exit_code=1, ended="exited") if failed else None
                 headline = failure.headline if failure else "Succeeded in 1.5 s"
@@ -149,13 +152,17 @@ async def test_a_pull_request_is_told_that_its_run_began_and_how_it_ended(worker
     ]
 
 
-async def test_five_pushes_that_arrive_and_end_out_of_order(worker: "Worker") -> None:
+async def test_five_pushes_of_which_one_overtakes_another_and_one_arrives_late(worker: "Worker") -> None:
     await worker.add_project("acme/cashbox")
-    begun = [await _begin(worker, _pull_request(number)) for number in (1, 2, 3, 5, 4)]
-    for run in (begun[3], begun[0], begun[4]):
-        await run.end(Conclusion.SUCCESS if run is begun[3] else Conclusion.FAILURE)
-    await begun[2].end(Conclusion.ERROR)
-    await fail_run(worker.runtime, begun[1].run, ValueError("postgresql://contexten:hunter2@db"))
+    await (await _begin(worker, _pull_request(1))).end(Conclusion.FAILURE)
+    overtaken = await _begin(worker, _pull_request(2))
+    await worker.receive(_pull_request(3))
+    await admit_events(worker.runtime, limit=10)
+    await end_or_hand_back(worker.runtime, overtaken.run)
+    broken = await _continue(worker, await worker.claim())
+    await fail_run(worker.runtime, broken.run, ValueError("postgresql://contexten:hunter2@db"))
+    await (await _begin(worker, _pull_request(5))).end()
+    await (await _begin(worker, _pull_request(4))).end(Conclusion.FAILURE)
     sticky = await _effects(worker, "github.sticky")
     told = [line for line in sticky[-1].content["body"].splitlines() if line.startswith("| `")]
 
@@ -166,7 +173,7 @@ async def test_five_pushes_that_arrive_and_end_out_of_order(worker: "Worker") ->
         ["`ffffffff`", "✅ succeeded"],
         ["`eeeeeeee`", "❌ failed"],
         ["`dddddddd`", "❗ could not be done"],
-        ["`cccccccc`", "❗ could not be done"],
+        ["`cccccccc`", "⏹ cancelled"],
         ["`bbbbbbbb`", "❌ failed"],
     ]
     states: dict[str, list[str]] = {commit: [] for commit in COMMITS[1:]}
@@ -175,16 +182,6 @@ async def test_five_pushes_that_arrive_and_end_out_of_order(worker: "Worker") ->
         assert effect.content["context"] == "contexten/acme-cashbox-checks"
     finals = ["failure", "error", "error", "failure", "success"]
     assert list(states.values()) == [["pending", final] for final in finals]
-
-
-async def test_of_two_runs_that_end_at_once_the_last_report_knows_both(worker: "Worker") -> None:
-    await worker.add_project("acme/cashbox")
-    begun = [await _begin(worker, _pull_request(number)) for number in (1, 2, 3)]
-    await asyncio.gather(*(run.end() for run in begun))
-    last = (await _said(worker))[-1]
-
-    assert last.count("✅ succeeded |") == 3
-    assert "running" not in last
 
 
 async def test_a_run_that_dies_is_concluded_without_what_it_may_not_say(worker: "Worker") -> None:
@@ -265,9 +262,7 @@ async def test_a_pull_request_from_a_fork_waits_for_approval_and_says_so(worker:
     await worker.walk(run)
     which = Waiting.on("acme/cashbox", 7, COMMITS[1][:7])
     async with worker.database.transaction() as session:
-        await decide(session, which, approved=approved, by="jonas", through="github", now=utc_now())
-        await session.flush()
-        await reports.refused(session, worker.runtime, run.run_id, moment="decided")
+        await decide(session, worker.runtime, which, approved=approved, by="jonas", through="github", now=utc_now())
     if approved:
         await (await _continue(worker, await worker.claim())).end()
     waiting, decided, *rest = await _said(worker)
@@ -282,12 +277,106 @@ async def test_a_pull_request_from_a_fork_waits_for_approval_and_says_so(worker:
     )
 
 
+async def _wait_for_approval(worker: "Worker", number: int = 1) -> ApprovalModel:
+    """Have a fork's push of that number wait, and return what is asked for."""
+    await worker.walk(await worker.take_on(_pull_request(number, fork=True)))
+    async with worker.database.reading() as session:
+        (approval,) = await approval_store.waiting(session, subject="acme/cashbox#7")
+    return approval
+
+
+async def _final_states(worker: "Worker") -> list[tuple[str, str, str]]:
+    statuses = [effect.content for effect in await _effects(worker, "github.commit_status")]
+    return [(one["sha"][:1], one["state"], one["description"]) for one in statuses if one["state"] != "pending"]
+
+
+async def test_an_approval_that_nobody_gave_in_time_says_so(worker: "Worker") -> None:
+    await worker.add_project("acme/cashbox")
+    approval = await _wait_for_approval(worker)
+    async with worker.database.transaction() as session:
+        row = await approval_store.get(session, approval.id)
+        assert row is not None
+        row.expires_at = utc_now() - timedelta(seconds=1)
+    noted = [await expire_due(worker.runtime) for _ in range(2)]
+    waiting, expired = await _said(worker)
+
+    assert noted == [1, 0]
+    assert waiting.startswith("### ✋ Contexten: waits for approval")
+    assert expired.startswith("### 🚫 Contexten: not run at `bbbbbbbb`")
+    assert "the pull request comes from a fork; nobody approved it in time" in expired
+    assert await _final_states(worker) == [("b", "error", "nobody approved it in time")]
+
+
+async def test_an_approval_that_a_newer_commit_makes_void_says_so_on_the_old_one(worker: "Worker") -> None:
+    await worker.add_project("acme/cashbox")
+    await _wait_for_approval(worker)
+    await _wait_for_approval(worker, 2)
+    last = (await _said(worker))[-1]
+
+    assert last.startswith("### ✋ Contexten: waits for approval at `cccccccc`")
+    assert "| `acme-cashbox-checks` | `bbbbbbbb` | 🚫 not run |" in last
+    assert await _final_states(worker) == [("b", "error", "not run: ccccccc came before anybody approved it")]
+
+
+async def test_what_an_approval_is_about_to_cost_is_told(worker: "Worker") -> None:
+    await worker.add_project("acme/cashbox")
+    for number in (1, 2, 3):
+        await (await _begin(worker, _pull_request(number))).end()
+    approval = await _wait_for_approval(worker, 4)
+
+    assert approval.plan["expected"] == {
+        "runs": 3,
+        "seconds": {"median": 1.5, "high": 1.5},
+        "tokens": {"median": 999, "high": 999},
+        "dollars": {"median": 0, "high": 0},
+    }
+    assert (
+        "It is likely to take: 1.5 s (up to 1.5 s), 999 tokens (up to 999 tokens); by 3 past runs."
+        in (await _said(worker))[-1]
+    )
+
+
+async def test_a_budget_that_is_nearly_used_up_is_reported_before_it_stops_anything(worker: "Worker") -> None:
+    await worker.add_project("acme/cashbox")
+    await _set(worker, "budget", "daily_runs", 2)
+    for number in (1, 2):
+        begun = await _begin(worker, _pull_request(number))
+        await begun.end()
+    await worker.walk(await worker.take_on(_pull_request(3)))
+    first, _, near, _, over = await _said(worker)
+
+    assert "⚠️" not in first
+    assert "⚠️ daily runs: 1 of 2 runs used" in near
+    assert over.startswith("### 🚫 Contexten: not run at `dddddddd`")
+    assert "the project's budget is used up, daily runs: 2 of 2 runs used" in over
+    assert "comment `/contexten rerun`" in over
+
+
+async def test_what_waits_is_shown_with_buttons_in_the_projects_channel_until_it_is_answered(worker: "Worker") -> None:
+    await worker.add_project("acme/cashbox")
+    await _set(worker, "slack", "channel", "C1")
+    await _set(worker, "approvers", "slack", ["U1"])
+    approval = await _wait_for_approval(worker)
+    async with worker.database.transaction() as session:
+        await decide(session, worker.runtime, approval.id, approved=True, by="mona", through="api", now=utc_now())
+    await (await _continue(worker, await worker.claim())).end()
+    asked, *later = [effect.content for effect in await _effects(worker, "slack.message")]
+
+    assert (asked["channel"], asked["thread_ts"]) == ("C1", None)
+    assert asked["text"].startswith("*✋ Contexten: waits for approval* at `bbbbbbbb` of `acme/cashbox#7`")
+    assert asked["blocks"][-1]["elements"][0]["value"] == f"{approval.id}:{COMMITS[1]}"
+    assert [one["blocks"] for one in later] == [[], [], []]
+    assert [one["post"] for one in later] == [asked["post"]] * 3
+    assert "mona approved it" in later[0]["text"]
+    assert later[-1]["text"].startswith("*✅ Contexten: succeeded* at `bbbbbbbb` of `acme/cashbox#7`")
+
+
 async def test_who_was_approved_and_is_refused_for_something_else_is_told_that(worker: "Worker") -> None:
     await worker.add_project("acme/cashbox")
     await worker.walk(await worker.take_on(_pull_request(fork=True)))
     async with worker.database.transaction() as session:
         which = Waiting.on("acme/cashbox", 7, COMMITS[1][:7])
-        await decide(session, which, approved=True, by="jonas", through="github", now=utc_now())
+        await decide(session, worker.runtime, which, approved=True, by="jonas", through="github", now=utc_now())
     await ignore_run(worker.runtime, await _resolved(worker), Ignored("the budget is used up", refused=True))
 
     assert "the budget is used up" in (await _said(worker))[-1]
@@ -348,8 +437,7 @@ async def _ask(worker: "Worker", cashbox: DemoRepository, provider: EventProvide
     kind = str(payload["type"] if provider is EventProvider.LINEAR else payload["event"]["type"])
     body = json.dumps(payload).encode()
     await keep.write(worker.database, [Delivery(provider, kind, payload, {}, "application/json", body, body)])
-    (run,) = await claim_events(worker.runtime, limit=1)
-    return run
+    return await worker.claim()
 
 
 async def test_who_asks_at_linear_sees_it_there(worker: "Worker", cashbox: DemoRepository) -> None:

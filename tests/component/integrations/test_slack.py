@@ -88,6 +88,17 @@ async def test_the_message_of_one_post_is_edited_in_place(slack: RunningSlack, d
     assert row.external_id == f"{CHANNEL}/{message['ts']}"
 
 
+async def test_blocks_are_shown_and_taken_away_again(slack: RunningSlack, database: Database) -> None:
+    poster = _poster(slack.url, database)
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": "Shall I?"}}]
+    await poster.post({**STICKY, "blocks": blocks}, key="run-1:message:0", maybe_done=False)
+    (asked,) = slack.recorder.messages
+    await poster.post({**STICKY, "blocks": []}, key="run-1:message:1", maybe_done=False)
+    (answered,) = slack.recorder.messages
+
+    assert (asked["blocks"], answered["blocks"]) == (blocks, [])
+
+
 async def test_a_message_that_somebody_deleted_is_posted_anew(slack: RunningSlack, database: Database) -> None:
     poster = _poster(slack.url, database)
     first = await poster.post(STICKY, key="run-1:message:0", maybe_done=False)

@@ -358,6 +358,7 @@ async def test_default_values_fit_the_variables_also_those_that_were_there(datab
         ({"executor_config": {}}, "the command executor needs"),
         ({"executor_config": {"url": "https://agent.example"}}, "the command executor takes no url"),
         ({"executor": "http", "executor_config": {"model": "openai:gpt-5"}}, "the http executor takes no model"),
+        ({"executor_config": {"command": "x", "shell": True}}, "the command executor takes no shell"),
         ({"executor": "llm", **RUN}, "the llm executor takes no command"),
     ],
 )
@@ -539,8 +540,8 @@ PROMPT: list[tuple[dict[str, Any], str]] = [
     ({"task_priority": None}, "task_priority"),
     ({"priority": 2**31}, "priority"),
     ({"priority": 2**70}, "priority"),
-    ({"executor": "shell"}, "executor"),
-    ({"executor_config": {"command": "x", "shell": True}}, "executor_config.shell"),
+    ({"executor": "a shell"}, "executor"),
+    ({"executor_config": {"command": "x", "max_turns": 0}}, "executor_config.max_turns"),
     ({"limits": {"wall_seconds": 0}}, "limits.wall_seconds"),
     ({"limits": {"wall_seconds": 86_401}}, "limits.wall_seconds"),
     ({"limits": {"wall_seconds": float("inf")}}, "limits.wall_seconds"),

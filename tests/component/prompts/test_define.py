@@ -34,6 +34,17 @@ async def test_a_prompt_is_stored_with_its_conditions(database: Database) -> Non
     ]
 
 
+async def test_an_executor_that_is_not_installed_here_is_stored_and_told(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _define(database, replace(SPEC, executor=Executor("acme-bot"), executor_config={"effort": "high"}))
+    async with database.reading() as session:
+        ((prompt, _),) = await store.active(session)
+
+    assert (prompt.executor, prompt.executor_config) == (Executor("acme-bot"), {"effort": "high"})
+    assert "no executor named acme-bot" in caplog.text
+
+
 async def test_defining_the_same_again_changes_nothing(database: Database) -> None:
     assert [await _define(database, SPEC) for _ in range(3)] == [1, 1, 1]
 

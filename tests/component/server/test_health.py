@@ -6,6 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from contexten_core.errors.breaker import BREAKERS, DependencyKind
 from contexten_core.orchestrator import SystemOrchestrator
 from tests.component.server.conftest import Door
 
@@ -57,3 +58,10 @@ async def test_the_status_says_what_is_behind_it(client: httpx.AsyncClient) -> N
     assert status["events"] == {"pending": 1}
     assert status["providers"] == {"github": True, "linear": False, "slack": False}
     assert status["features"]["performance_monitoring"] is True
+
+
+async def test_what_is_left_alone_for_a_while_is_said_without_its_address(client: httpx.AsyncClient) -> None:
+    BREAKERS.of(DependencyKind.LLM, "api.openai.com").hold(60)
+    health = (await client.get("/health")).json()
+    assert health["status"] == "degraded"
+    assert health["components"]["llm provider"].startswith("unhealthy: left alone for another ")

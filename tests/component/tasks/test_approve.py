@@ -14,8 +14,8 @@ from contexten.emulators.github import RunningEmulator, run_emulator
 from contexten.emulators.sender import GitHubDelivery, pull_request_payload
 from contexten_core.db import utc_now
 from contexten_core.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
-from contexten_core.events.finish import Ignored, ignore_run
-from contexten_core.events.models import EventStatus
+from contexten_core.events.finish import Ignored, complete_run, ignore_run
+from contexten_core.events.models import Conclusion, EventStatus
 from contexten_core.events.verbs import autofix_allowed
 from contexten_core.projects import store as project_store
 from contexten_core.projects.resolve import Target
@@ -79,12 +79,14 @@ async def worker(open_worker: "OpenWorker", github: RunningEmulator) -> AsyncIte
 
 
 async def _handle(worker: "Worker", run: RunRef) -> Choice | Ignored:
-    """Take a run as far as its selection; one that is ignored ends."""
+    """Take a run as far as its selection, and end it there."""
     event = await worker.ingest(run)
     target = await worker.resolve(run, event)
     found = target if isinstance(target, Ignored) else await worker.select(run, event, target)
     if isinstance(found, Ignored):
         await ignore_run(worker.runtime, run, found)
+    else:
+        await complete_run(worker.runtime, run, Conclusion.SUCCESS)
     return found
 
 
@@ -107,7 +109,13 @@ async def _approvals(worker: "Worker") -> list[ApprovalModel]:
 async def _decide(worker: "Worker", which: UUID | Waiting, *, approved: bool = True, **given: Any) -> ApprovalModel:
     async with worker.database.transaction() as session:
         return await decide(
-            session, which, approved=approved, by="mona", through="cli", now=given.get("now") or utc_now()
+            session,
+            worker.runtime,
+            which,
+            approved=approved,
+            by="mona",
+            through="cli",
+            now=given.get("now") or utc_now(),
         )
 
 
@@ -279,7 +287,7 @@ async def test_rerun_explain_and_cancel(worker: "Worker") -> None:
     answers = {effect.kind: effect.content for effect in history.effects}
     assert answers["github.reaction"]["content"] == "+1"
     assert "waits for approval of 4d1c2b3" in answers["github.comment"]["body"]
-    assert said == "/contexten cancel by mona: 0 task(s) cancelled, 1 approval(s) no longer asked for"
+    assert said == "/contexten cancel by mona: 0 run(s) cancelled, 1 approval(s) no longer asked for"
     assert [one.status for one in await _approvals(worker)] == [ApprovalStatus.VOID]
 
 

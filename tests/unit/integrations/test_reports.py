@@ -8,8 +8,8 @@ from contexten_core.events.claim import RunRef
 from contexten_core.events.models import EventProvider
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.execution.executor import Cost
-from contexten_core.integrations.report_words import Layout, ReportedRun, State, body, standing_of
-from contexten_core.integrations.reports import reaction_at, sticky_at
+from contexten_core.integrations.report_words import Layout, ReportedRun, State, blocks, body, standing_of
+from contexten_core.integrations.reports import asking_in, reaction_at, sticky_at
 from contexten_core.outputs.place import Place
 from contexten_core.settings import Settings
 
@@ -124,13 +124,83 @@ def test_at_most_ten_earlier_runs_are_told(settings: Settings) -> None:
     ("state", "advice"),
     [
         (State.RUNNING, "comment `/contexten cancel`"),
-        (State.REFUSED, "push these commits to a branch of the repository itself"),
+        (State.REFUSED, f"`contexten events replay {UUID(int=101)}`"),
         (State.WAITING, f"comment `/contexten approve {COMMITS[1]}`"),
         (State.BROKEN, f"`contexten events replay {UUID(int=101)}`"),
     ],
 )
 def test_what_to_do_next(settings: Settings, state: State, advice: str) -> None:
     assert advice in _told(settings, _run(1, state))
+
+
+def test_what_nobody_approved_can_be_pushed_to_the_repository_itself(settings: Settings) -> None:
+    told = _told(settings, _run(1, State.REFUSED, approval=UUID(int=7)))
+    assert "push these commits to a branch of the repository itself" in told
+
+
+def test_a_budget_that_is_nearly_used_up_is_told_and_so_is_what_a_run_is_likely_to_take(settings: Settings) -> None:
+    waiting = _run(1, State.WAITING, approval=UUID(int=7), expected="1.5 s (up to 2.0 s); by 3 past runs")
+    told = _told(settings, replace(waiting, warnings=("daily runs: 19 of 20 runs used",)))
+
+    assert "\n\nIt is likely to take: 1.5 s (up to 2.0 s); by 3 past runs.\n\n" in told
+    assert "\n\n⚠️ daily runs: 19 of 20 runs used\n\n" in told
+
+
+def test_in_slack_what_waits_has_buttons_that_name_the_approval_and_the_commit(settings: Settings) -> None:
+    waiting = _run(1, State.WAITING, approval=UUID(int=7), message="the pull request comes from a fork")
+    section, buttons = blocks(settings, standing_of([waiting]), about="acme/cashbox#7")
+    approve, refuse = buttons["elements"]
+
+    assert section["text"]["text"].startswith("*✋ Contexten: waits for approval* at `22222222` of `acme/cashbox#7`")
+    assert (approve["action_id"], refuse["action_id"]) == ("contexten_approve", "contexten_refuse")
+    assert approve["value"] == refuse["value"] == f"{UUID(int=7)}:{COMMITS[1]}"
+    assert approve["text"]["text"] == "Approve checks"
+
+
+def test_without_anything_that_waits_there_are_no_blocks(settings: Settings) -> None:
+    assert blocks(settings, standing_of([_run(1, State.RUNNING)])) == []
+
+
+def test_blocks_stay_within_what_slack_takes(settings: Settings) -> None:
+    runs = [
+        _run(1, State.WAITING, prompt=f"{number}" * 300, approval=UUID(int=number), message="<!here> " * 200)
+        for number in range(1, 10)
+    ]
+    made = blocks(settings, standing_of(runs), about="a" * 300)
+
+    assert len(made) <= 50
+    assert all(len(one["text"]["text"]) <= 3_000 for one in made if one["type"] == "section")
+    assert all(len(button["text"]["text"]) <= 75 for one in made for button in one.get("elements", ()))
+    assert "<!here>" not in str(made)
+
+
+def _event(**given: object) -> NormalisedEvent:
+    event = NormalisedEvent(EventProvider.GITHUB, "pull_request", "n", subject="Acme/cashbox#7", number=7)
+    return replace(event, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("config", "channel"),
+    [
+        ({("slack", "channel"): "C1", ("approvers", "slack"): ["U1"]}, "C1"),
+        ({("slack", "channel"): ["C2", "C3"], ("approvers", "slack"): ["U1"]}, "C2"),
+        ({("slack", "channel"): "C1"}, None),
+        ({("slack", "channel"): "C1", ("approvers", "slack"): []}, None),
+        ({("slack", "channel"): "not a channel", ("approvers", "slack"): ["U1"]}, None),
+        ({("approvers", "slack"): ["U1"]}, None),
+    ],
+)
+def test_approvals_are_asked_for_where_somebody_may_give_them(
+    config: dict[tuple[str, str], object], channel: str | None
+) -> None:
+    asking = asking_in(config, _event())
+
+    assert (asking and asking.content["channel"]) == channel
+    assert asking is None or (asking.stream, asking.about) == (
+        f"slack:{channel}:approvals:acme/cashbox#7",
+        "Acme/cashbox#7",
+    )
+    assert asking_in(config, _event(provider=EventProvider.SLACK)) is None
 
 
 HOSTILE = (

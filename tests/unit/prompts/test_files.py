@@ -161,7 +161,9 @@ _executors: st.SearchStrategy[tuple[Executor, dict[str, Any]]] = st.one_of(
     ),
     st.tuples(st.just(Executor.LLM), st.sampled_from([{}, {"model": "openai:gpt-5"}, {"model": "m", "max_turns": 3}])),
     st.tuples(st.just(Executor.AGENT), st.sampled_from([{}, {"command": "claude -p"}])),
-    st.tuples(st.just(Executor.HTTP), st.sampled_from([{}, {"url": "https://agent.example/run"}])),
+    st.tuples(st.just(Executor.HTTP), st.sampled_from([{}, {"agent": "acme"}])),
+    st.tuples(st.just(Executor.REPLY), st.sampled_from([{}, {"labels": {"add": ["welcome"], "remove": []}}])),
+    st.tuples(st.just(Executor("acme-agent")), st.sampled_from([{}, {"effort": "high", "tools": ["a", 1, None]}])),
 )
 
 
@@ -318,7 +320,11 @@ def test_the_schema_tells_what_each_field_means() -> None:
         ('llm: "openai:gpt-5"', Executor.LLM, {"model": "openai:gpt-5"}),
         ("llm: {max_turns: 4}", Executor.LLM, {"max_turns": 4}),
         ("agent: claude -p", Executor.AGENT, {"command": "claude -p"}),
-        ('http: "https://agent.example/run"', Executor.HTTP, {"url": "https://agent.example/run"}),
+        ("agent: {command: claude -p, prompt_by: file}", Executor.AGENT, {"command": "claude -p", "prompt_by": "file"}),
+        ("http: acme", Executor.HTTP, {"agent": "acme"}),
+        ("reply: {}", Executor.REPLY, {}),
+        ("reply: {labels: {add: [welcome]}}", Executor.REPLY, {"labels": {"add": ["welcome"]}}),
+        ("acme-agent: {effort: high}", Executor("acme-agent"), {"effort": "high"}),
     ],
 )
 def test_what_carries_a_prompt_out(written: str, executor: Executor, config: dict[str, Any]) -> None:

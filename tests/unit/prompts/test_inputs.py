@@ -1,5 +1,7 @@
 """What prompts may be given: variables, limits, outputs, and what their executors take."""
 
+import pickle
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -74,8 +76,16 @@ def test_outputs_say_how_much_of_what() -> None:
         ({"executor_config": {"model": ""}}, "executor_config.model"),
         ({"executor_config": {"max_turns": 0}}, "executor_config.max_turns"),
         *(
-            ({"executor_config": {"url": url}}, "executor_config.url")
-            for url in ("agent.example", "file:///etc/passwd", "https://", "https://a:b@agent.example", "http://[")
+            ({"executor_config": {"agent": name}}, "executor_config.agent")
+            for name in ("", "https://agent.example/run", "../acme", 5)
+        ),
+        ({"executor_config": {"labels": {"set": ["bug"]}}}, "executor_config.labels.set"),
+        ({"executor_config": {"prompt_by": "argument"}}, "executor_config.prompt_by"),
+        ({"executor_config": {"environment": {"A-B": "x"}}}, "executor_config.environment.A-B.[key]"),
+        ({"executor_config": {"of_our_own": [1e19]}}, "executor_config.of_our_own"),
+        *(
+            ({"executor": name}, "executor")
+            for name in ("", "Acme", "acme/agent", "acme.agent", "x" * 65, "acme\n", 5, None)
         ),
     ],
 )
@@ -94,15 +104,36 @@ def test_what_is_wrong_is_refused_by_its_name(given: dict[str, Any], field: str)
         (Executor.COMMAND, {"command": "make", "model": "x"}, "the command executor takes no model"),
         (Executor.AGENT, {"command": ["agent", "--print"]}, None),
         (Executor.AGENT, {}, 'the agent executor needs {"command": "..."}'),
-        (Executor.HTTP, {"url": "https://agent.example/run"}, None),
-        (Executor.HTTP, {}, 'the http executor needs {"url": "..."}'),
+        (Executor.AGENT, {"prompt_by": "file"}, 'the agent executor needs {"command": "..."}'),
+        (Executor.HTTP, {"agent": "acme"}, None),
+        (Executor.HTTP, {}, 'the http executor needs {"agent": "..."}'),
+        (Executor.REPLY, {}, None),
+        (Executor.REPLY, {"labels": {"add": ["welcome"]}}, None),
+        (Executor("acme-agent"), {"whatever": 1}, None),
         (Executor.LLM, {}, None),
         (Executor.LLM, {"model": "openai:gpt-5", "max_turns": 5}, None),
-        (Executor.LLM, {"url": "x", "command": "x"}, "the llm executor takes no command, url"),
+        (Executor.LLM, {"agent": "x", "command": "x"}, "the llm executor takes no agent, command"),
     ],
 )
 def test_each_executor_takes_its_own(executor: Executor, config: dict[str, Any], problem: str | None) -> None:
     assert executor_problem(executor, config) == problem
+
+
+def test_the_name_of_an_executor_is_open_and_our_own_are_always_the_same() -> None:
+    assert Executor("command") is Executor.COMMAND
+    assert deepcopy(Executor.LLM) is Executor.LLM
+    assert pickle.loads(pickle.dumps(Executor.HTTP)) is Executor.HTTP
+    assert Executor("acme-agent") == "acme-agent"
+    for name in ("", "Acme", "a.b", "acme\n", "1a", "x" * 65):
+        with pytest.raises(ValueError, match="no name of an executor"):
+            Executor(name)
+
+
+def test_an_executor_of_a_teams_own_takes_what_it_knows() -> None:
+    given = columns(executor="acme-agent", executor_config={"effort": "high", "tools": ["a"], "command": "x"})
+
+    assert given["executor"].value == "acme-agent"
+    assert given["executor_config"] == {"effort": "high", "tools": ["a"], "command": "x"}
 
 
 @pytest.mark.parametrize("kind", VariableType)

@@ -10,6 +10,8 @@ from contexten_core.prompts.models import ConditionOperator, Executor, LogicalOp
 from contexten_core.prompts.spec import ConditionSpec, OutputSpec, OutputType, PromptSpec, VariableSpec
 from contexten_core.settings import Settings
 
+COMMENTS = {OutputType.COMMENT: OutputSpec()}
+
 
 def when(field: str, expected: Any, operator: str = "equals", **more: Any) -> ConditionSpec:
     return ConditionSpec(field, ConditionOperator(operator), expected, **more)
@@ -270,6 +272,25 @@ def test_what_cannot_work_or_has_no_effect(changes: dict[str, Any], code: str) -
     findings = lint([replace(prompt("checks"), **changes)], is_whole=False)
 
     assert [one.code for one in findings] == [code]
+
+
+def test_an_executor_that_is_not_installed_here_is_a_warning() -> None:
+    own = prompt("ask", executor=Executor("acme-bot"), executor_config={"effort": "high"}, outputs=COMMENTS)
+
+    (finding,) = found(own, code="no-executor")
+
+    assert finding.severity is Severity.WARNING
+    assert "no executor named acme-bot is installed here; installed are: agent, command, http, llm, reply" in (
+        finding.message
+    )
+    assert found(replace(own, executor=Executor.REPLY, executor_config={}), code="no-executor") == []
+
+
+def test_a_hosted_agent_has_to_be_configured() -> None:
+    spec = prompt("ask", executor=Executor.HTTP, executor_config={"agent": "acme"}, outputs=COMMENTS)
+
+    assert found(spec, code="no-agent", settings=Settings(hosted_agents={})) != []
+    assert found(spec, code="no-agent", settings=Settings(hosted_agents={"acme": "https://agents.example"})) == []
 
 
 def test_a_model_has_to_be_configured_somewhere() -> None:

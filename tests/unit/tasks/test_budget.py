@@ -1,6 +1,6 @@
 import pytest
 
-from contexten_core.tasks.budget import Spent, is_stuck
+from contexten_core.tasks.budget import Spent, why_stuck
 from contexten_core.tasks.budget_store import Tried
 
 COMMIT = "4d1c2b3a" * 5
@@ -33,17 +33,43 @@ def test_a_budget_of_nothing_is_over_at_once() -> None:
     assert Spent("daily_runs", 0, 0, "runs", 1).is_over
 
 
+def test_minutes_and_tokens_are_told_in_their_units() -> None:
+    assert str(Spent("daily_minutes", 50, 60, "minutes", 2.5)) == (
+        "daily minutes: 50 of 60 minutes used, this run is likely to take 2.5 minutes"
+    )
+    assert str(Spent("monthly_tokens", 1_900_000, 2_000_000, "tokens")) == (
+        "monthly tokens: 1,900,000 of 2,000,000 tokens used"
+    )
+
+
+SAME = f"no progress: fix failed 3 times in the same way on {COMMIT[:7]}"
+OFTEN = f"fix failed 3 times on {COMMIT[:7]}, and is not tried again there"
+REPEATED = "no progress: fix proposed the same change twice and failed in the same way; a rerun tries it again"
+
+
 @pytest.mark.parametrize(
-    ("tried", "stuck"),
+    ("tried", "why"),
     [
-        ([], False),
-        ([Tried(COMMIT, "a"), Tried(COMMIT, "a")], False),
-        ([Tried(COMMIT, "a")] * 3, True),
-        ([Tried(COMMIT, "a"), Tried(COMMIT, "b"), Tried(COMMIT, "a")], False),
-        ([Tried(COMMIT, "a"), Tried(COMMIT, "a"), Tried(OTHER, "a")], False),
-        ([Tried(OTHER, "a")] * 3, False),
-        ([Tried(COMMIT, None)] * 3, False),
+        ([], None),
+        ([Tried(COMMIT, "a"), Tried(COMMIT, "a")], None),
+        ([Tried(COMMIT, "a")] * 3, SAME),
+        ([Tried(COMMIT, "a"), Tried(COMMIT, "b"), Tried(COMMIT, "a")], OFTEN),
+        ([Tried(COMMIT, "a"), Tried(COMMIT, "a"), Tried(OTHER, "a")], None),
+        ([Tried(COMMIT, "a"), Tried(COMMIT, None), Tried(COMMIT, "a")], None),
+        ([Tried(OTHER, "a")] * 3, None),
+        ([Tried(COMMIT, None)] * 3, None),
+        ([Tried(COMMIT, "a", "change"), Tried(OTHER, "a", "change")], REPEATED),
+        ([Tried(COMMIT, "a", "change"), Tried(OTHER, "a", "another")], None),
+        ([Tried(COMMIT, "a", "change"), Tried(OTHER, "b", "change")], None),
+        ([Tried(COMMIT, None, "change"), Tried(OTHER, None, "change")], None),
+        ([Tried(COMMIT, "a", "change")], None),
     ],
 )
-def test_the_same_commit_failing_in_the_same_way_is_no_progress(tried: list[Tried], *, stuck: bool) -> None:
-    assert is_stuck(tried, commit=COMMIT, attempts=3) is stuck
+def test_when_trying_again_cannot_help(tried: list[Tried], why: str | None) -> None:
+    assert why_stuck(tried, slug="fix", commit=COMMIT, attempts=3) == why
+
+
+def test_who_asks_for_it_again_gets_it_again_but_not_more_often_than_it_may_be_tried() -> None:
+    repeated = [Tried(COMMIT, "a", "change")] * 2
+    assert why_stuck(repeated, slug="fix", commit=COMMIT, attempts=3, again=True) is None
+    assert why_stuck([*repeated, *repeated], slug="fix", commit=COMMIT, attempts=3, again=True) == SAME

@@ -172,3 +172,19 @@ async def test_a_reader_can_pause_that_and_keeps_the_filter(client: httpx.AsyncC
     html = await page(client, "/?result=running&refresh=off")
     assert REFRESH not in html
     assert '<a href="?result=running">Resume</a>' in html
+
+
+async def test_what_was_superseded_or_cancelled_has_neither_failed_nor_succeeded(
+    client: httpx.AsyncClient, make_event: MakeEvent, make_run: MakeRun
+) -> None:
+    newer = await make_event(title="the newer push")
+    superseded = await make_event(title="the older push", status=EventStatus.SKIPPED, superseded_by=newer.id)
+    await make_run(event=superseded, status=RunStatus.SUPERSEDED, conclusion=None)
+    await make_run(event=newer, status=RunStatus.CANCELLED, conclusion=None)
+    html = await page(client)
+    for result in ("superseded", "cancelled"):
+        assert f'<a href="/?result={result}" class="idle"' in html
+        assert f"{result} <b>1</b>" in html
+    assert "Failing</h2>" not in html
+    assert "1 ignored or superseded" in html
+    assert "the older push" not in html[html.index("Events ignored, cancelled or failed") :]

@@ -4,10 +4,11 @@ from uuid import uuid4
 import httpx
 
 from contexten_core.db import Database, utc_now
-from contexten_core.events.models import Conclusion, EffectStatus, OutboxModel, RunModel, RunStatus
+from contexten_core.events.models import Conclusion, EffectStatus, EventModel, OutboxModel, RunModel, RunStatus
 from contexten_core.settings import Settings
 from contexten_core.tasks.models import TaskExecutionModel, TaskLogChunkModel, TaskModel, TaskStatus, TaskType
 
+MakeEvent = Callable[..., Awaitable[EventModel]]
 MakeRun = Callable[..., Awaitable[RunModel]]
 REFRESH = 'http-equiv="refresh"'
 
@@ -180,3 +181,41 @@ async def test_without_a_prefect_address_there_is_no_link_to_it(
 async def test_the_beginning_of_an_id_is_enough(client: httpx.AsyncClient, make_run: MakeRun) -> None:
     run = await make_run()
     assert str(run.id) in (await client.get(f"/runs/{str(run.id)[:8]}")).text
+
+
+async def test_a_superseded_run_leads_to_the_one_that_stands_for_it(
+    client: httpx.AsyncClient, make_event: MakeEvent, make_run: MakeRun
+) -> None:
+    newer = await make_event(number=7)
+    successor = await make_run(event=newer, conclusion=Conclusion.SUCCESS)
+    ended = {"status": RunStatus.SUPERSEDED, "conclusion": None, "reason": f"superseded by a push, event {newer.id}"}
+    run = await make_run(**ended, superseded_by=newer.id)
+    html = await page(client, run)
+    assert '<span class="badge idle">' in html
+    assert f"superseded by a push, event {newer.id}" in html
+    assert f'<a href="/events/{newer.id}">event {str(newer.id)[:8]}</a>, whose newest run is' in html
+    assert f'<a href="/runs/{successor.id}">' in html
+    assert "runs cancel" not in html
+
+
+async def test_a_run_tells_which_earlier_events_it_stands_for(client: httpx.AsyncClient, make_run: MakeRun) -> None:
+    earlier = await make_run(status=RunStatus.SUPERSEDED, conclusion=None)
+    name = "acme/billing#7 <opened>"
+    cause = {"event_id": str(earlier.event_id), "run_id": str(earlier.id), "name": name}
+    html = await page(client, await make_run(causes=[cause | {"received_at": utc_now().isoformat()}]))
+    assert "Stands for 1 earlier event too" in html
+    assert f'<a href="/events/{earlier.event_id}">acme/billing#7 &lt;opened&gt;</a>' in html
+    assert f'<a href="/runs/{earlier.id}">' in html
+
+
+async def test_a_run_in_progress_tells_how_it_is_stopped_and_that_it_is_about_to_be(
+    client: httpx.AsyncClient, make_run: MakeRun
+) -> None:
+    running = {"status": RunStatus.RUNNING, "conclusion": None, "finished_at": None}
+    run = await make_run(**running)
+    assert f"<code>contexten runs cancel {str(run.id)[:8]}</code>" in await page(client, run)
+
+    asked = {"cancel_requested_at": utc_now(), "cancel_by": "mona", "cancel_reason": "cancelled by mona"}
+    html = await page(client, await make_run(**running, **asked))
+    assert "It is about to end: cancelled by mona" in html
+    assert "runs cancel" not in html

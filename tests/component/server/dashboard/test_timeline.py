@@ -27,10 +27,12 @@ def step(name: Step, begin: float, end: float | None, **values: Any) -> EventHan
     )
 
 
-def bars(*steps: EventHandlerModel, ended: float | None, now: float = 100) -> list[Bar]:
+def bars(
+    *steps: EventHandlerModel, ended: float | None, now: float = 100, status: RunStatus = RunStatus.COMPLETED
+) -> list[Bar]:
     run = RunModel(
         id=uuid4(),
-        status=RunStatus.RUNNING if ended is None else RunStatus.COMPLETED,
+        status=RunStatus.RUNNING if ended is None else status,
         started_at=START,
         finished_at=None if ended is None else at(ended),
     )
@@ -54,7 +56,10 @@ def test_a_step_that_goes_on_reaches_to_now() -> None:
 
 
 def test_a_step_that_was_left_unfinished_ends_with_its_run() -> None:
-    assert bars(step(Step.INGEST_EVENT, 0, None), ended=8, now=90_000)[0].seconds == 8
+    left = bars(step(Step.INGEST_EVENT, 0, None), ended=8, now=90_000)[0]
+    assert (left.seconds, left.state) == (8, "completed")
+    left = bars(step(Step.INGEST_EVENT, 0, None), ended=8, status=RunStatus.CANCELLED)[0]
+    assert (left.seconds, left.state) == (8, "cancelled")
 
 
 def test_a_step_too_short_to_see_is_seen_all_the_same_and_inside() -> None:

@@ -1,0 +1,286 @@
+"""Many runs at once: the same steps in the same order, and one step of all at once where nothing outside is asked.
+
+Such a step of all is one transaction, so that it costs little more than that of one. When it breaks, for whichever of
+them, nothing of it is kept, and each does the step alone: one run's failure is its own.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from contexten_core import lifecycle
+from contexten_core.analytics.record import Recorded
+from contexten_core.codebase import store as codebase_store
+from contexten_core.codebase.examine import CodebaseSummary, open_mirror
+from contexten_core.codebase.models import CodebaseStatus
+from contexten_core.db.shared import SharedDatabase
+from contexten_core.errors import ContextenError
+from contexten_core.errors.handler import ErrorHandler
+from contexten_core.errors.retries import retried
+from contexten_core.events import outbox_store, run_store, store
+from contexten_core.events.claim import RunRef
+from contexten_core.events.finish import Ignored, LifecycleResult, complete_run
+from contexten_core.events.models import Conclusion
+from contexten_core.events.normalise import NormalisedEvent
+from contexten_core.events.steps import RETRIES, Step
+from contexten_core.learning.mine import Mined
+from contexten_core.lifecycle import Code, Steps, handling, live
+from contexten_core.projects.resolve import Target
+from contexten_core.prompts.models import Executor
+from contexten_core.prompts.select import Choice
+from contexten_core.runtime import Runtime
+from contexten_core.tasks.outcome import Outcome
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LONGEST_SECONDS = 5.0
+"""A step of all that takes longer than this holds locks for too long: it is given up, and each does it alone."""
+
+PATIENCE_SECONDS = 0.25
+"""How long those of a group wait for one that does a step alone."""
+
+_ORDER = (*Step, None)
+_ON_EVENTS = (Step.INGEST_EVENT, None)
+_Work = Callable[[Runtime], Awaitable[Any]]
+
+
+async def live_together(runtime: Runtime, runs: Sequence[RunRef]) -> list[LifecycleResult | BaseException]:
+    """Handle events together, and return how the run of each ended, or what broke it."""
+    group = _Group(runtime, members=len(runs))
+    return await asyncio.gather(*(_live(runtime, group, run) for run in runs), return_exceptions=True)
+
+
+def cancel(run_id: UUID) -> bool:
+    """Make one run stop that is handled together with others here, which go on; False when it is not."""
+    task = _LIVE.get(run_id)
+    return task is not None and task.cancel()
+
+
+_LIVE: dict[UUID, "asyncio.Task[Any]"] = {}
+
+
+async def _live(runtime: Runtime, group: "_Group", run: RunRef) -> LifecycleResult:
+    this = asyncio.current_task()
+    assert this is not None
+    _LIVE[run.run_id] = this
+    try:
+        async with handling(runtime, run):
+            return await live(runtime, run, _steps(group))
+    finally:
+        _LIVE.pop(run.run_id, None)
+        group.leave()
+
+
+def _steps(group: "_Group") -> Steps:
+    """Return the steps for members of a group: together where all that is needed is in the database."""
+
+    async def ingest_event(run: RunRef) -> NormalisedEvent:
+        return await group.together(run, Step.INGEST_EVENT, partial(_on(lifecycle.ingest_event), run))
+
+    async def resolve_project(run: RunRef, event: NormalisedEvent) -> Target | Ignored:
+        # Comments may ask for something, and what names no commit has to be asked for one.
+        do = group.together if _is_push(event) else group.alone
+        return await do(run, Step.RESOLVE_PROJECT, partial(_on(lifecycle.resolve_project), run, event))
+
+    async def select_prompt(run: RunRef, event: NormalisedEvent, target: Target) -> Choice | Ignored:
+        # Whose pull request it is may have to be asked.
+        do = group.together if _is_push(event) else group.alone
+        return await do(run, Step.SELECT_PROMPT, partial(_on(lifecycle.select_prompt), run, event, target))
+
+    async def analyse_codebase(run: RunRef, target: Target) -> CodebaseSummary:
+        do = group.together if await group.knows(target) else group.alone
+        return await do(run, Step.ANALYSE_CODEBASE, partial(_on(lifecycle.analyse_codebase), run, target))
+
+    async def execute_task(run: RunRef, event: NormalisedEvent, target: Target, choice: Choice, code: Code) -> Outcome:
+        do = group.together if choice.executor == Executor.REPLY else group.alone
+        execute = partial(_on(lifecycle.execute_task), run, event, target, choice, code)
+        return await do(run, Step.EXECUTE_TASK, partial(execute, say=_nobody))
+
+    async def record_analytics(run: RunRef, target: Target, choice: Choice, outcome: Outcome) -> Recorded:
+        # A patch that is proposed is checked against the code.
+        do = group.alone if outcome.details.get("proposals") else group.together
+        record = partial(_on(lifecycle.record_analytics), run, target, choice, outcome)
+        return await do(run, Step.RECORD_ANALYTICS, record)
+
+    async def mine_patterns(run: RunRef, target: Target, choice: Choice, outcome: Outcome) -> Mined:
+        mine = partial(_on(lifecycle.mine_patterns), run, target, choice, outcome)
+        # A failure's pattern is one that others may be counting up just now.
+        do = group.alone if outcome.failure is not None else group.together
+        return await do(run, Step.MINE_PATTERNS, mine)
+
+    async def complete(_: Runtime, run: RunRef, conclusion: Conclusion) -> LifecycleResult:
+        return await group.together(run, None, partial(_on(complete_run), run, conclusion))
+
+    return Steps(
+        ingest_event=ingest_event,
+        resolve_project=resolve_project,
+        select_prompt=select_prompt,
+        analyse_codebase=analyse_codebase,
+        execute_task=execute_task,
+        record_analytics=record_analytics,
+        mine_patterns=mine_patterns,
+        complete_run=complete,
+    )
+
+
+def _on(function: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+    """Return a function that takes its runtime last."""
+
+    def call(*arguments: Any, **named: Any) -> Awaitable[T]:
+        *given, runtime = arguments
+        return function(runtime, *given, **named)
+
+    return call
+
+
+def _nobody(_: str) -> None:
+    """Show a log to nobody: it is stored."""
+
+
+def _is_push(event: NormalisedEvent) -> bool:
+    return event.type == "push" and event.commit is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    run: RunRef
+    step: Step | None
+    work: _Work
+    result: "asyncio.Future[Any]"
+
+
+class _Group:
+    """Runs that wait for each other before each step, to do it together."""
+
+    def __init__(self, runtime: Runtime, *, members: int) -> None:
+        self._runtime = runtime
+        self._busy = members
+        self._waiting: list[_Call] = []
+        self._working: set[asyncio.Task[None]] = set()
+        self._known: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        self._unrecorded = _Unrecorded(runtime.database, settings=runtime.settings)
+
+    def leave(self) -> None:
+        """Have the others wait for one member less."""
+        self._busy -= 1
+        self._look()
+
+    async def knows(self, target: Target) -> bool:
+        """Tell whether a commit was analysed before; each is asked for once."""
+        key = (target.clone_url, target.commit)
+        if key not in self._known:
+            self._known[key] = asyncio.create_task(_is_known(self._runtime, target))
+        return await asyncio.shield(self._known[key])
+
+    async def together(self, run: RunRef, step: Step | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
+        """Do a member's step once all members wait for one, or are busy no more."""
+        call = _Call(run, step, work, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        self._busy -= 1
+        self._look()
+        try:
+            done, result = await call.result
+        except asyncio.CancelledError:
+            if call in self._waiting:
+                self._waiting.remove(call)
+                self._busy += 1
+            raise
+        return cast(T, result) if done else await self.alone(run, step, work)
+
+    async def alone(self, _: RunRef, step: Step | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
+        """Do a member's step by itself; the others wait for it only a moment."""
+        has_left = False
+
+        def leave() -> None:
+            nonlocal has_left
+            has_left = True
+            self.leave()
+
+        patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, leave)
+        try:
+            return await self._retried(step, work)
+        finally:
+            patience.cancel()
+            self._busy += has_left
+
+    async def _retried(self, step: Step | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
+        if step is None:
+            return await work(self._runtime)
+        return await retried(RETRIES[step], partial(work, self._runtime))
+
+    def _look(self) -> None:
+        if self._busy or not self._waiting:
+            return
+        # Those who did a step alone may have come further, or less far.
+        step = min((call.step for call in self._waiting), key=_ORDER.index)
+        calls = [call for call in self._waiting if call.step is step]
+        self._waiting = [call for call in self._waiting if call.step is not step]
+        task = asyncio.create_task(self._round(calls), name="step of a group")
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _round(self, calls: Sequence[_Call]) -> None:
+        answers: list[tuple[bool, Any]]
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                answers = [(True, result) for result in await self._try(calls)]
+        except Exception as error:
+            logger.info("%d runs go on alone with a step: %s", len(calls), error, exc_info=True)
+            answers = [(False, None)] * len(calls)
+        # Before the first of them goes on, or it would not wait for the others.
+        self._busy += len(calls)
+        for call, answer in zip(calls, answers, strict=True):
+            if not call.result.done():
+                call.result.set_result(answer)
+
+    async def _try(self, calls: Sequence[_Call]) -> Sequence[Any]:
+        shared = SharedDatabase(self._runtime.database, sharing=len(calls))
+        async with shared.whole() as session:
+            # The first step and the end write on the events, whose payloads may be large.
+            lock = store.lock_all if calls[0].step in _ON_EVENTS else store.lock_epochs
+            await lock(session, [call.run.event_id for call in calls])
+            await run_store.recall_all(session, [call.run.run_id for call in calls], step=calls[0].step)
+            if calls[0].step is Step.RECORD_ANALYTICS:
+                await outbox_store.recall_all(session, [call.run.run_id for call in calls])
+            runtime = replace(self._runtime, database=shared, errors=self._unrecorded)
+            async with asyncio.TaskGroup() as working:
+                tasks = [working.create_task(self._one(shared, runtime, call)) for call in calls]
+            return [task.result() for task in tasks]
+
+    async def _one(self, shared: SharedDatabase, runtime: Runtime, call: _Call) -> Any:
+        try:
+            return await call.work(runtime)
+        finally:
+            await shared.leave()
+
+
+async def _is_known(runtime: Runtime, target: Target) -> bool:
+    try:
+        mirror = open_mirror(runtime, target)
+        async with runtime.database.reading() as session:
+            found = await codebase_store.codebase(session, repository_url=mirror.url, commit=target.commit)
+    except (ContextenError, SQLAlchemyError) as error:
+        logger.info("whether %s is known will be seen one by one: %s", target.commit, error)
+        return False
+    return found is not None and found.status is CodebaseStatus.COMPLETED
+
+
+class _Unrecorded(ErrorHandler):
+    """What breaks a step of all is no error yet: whoever broke it does so again alone."""
+
+    async def record(
+        self,
+        error: BaseException,
+        *,
+        context: Mapping[str, Any] | None = None,  # noqa: ARG002 - as the one it stands for
+        component: str | None = None,  # noqa: ARG002 - as the one it stands for
+    ) -> str:
+        logger.debug("a step of all broke: %s", error)
+        return ""
