@@ -141,13 +141,17 @@ class _Dispatcher:
                 idempotency_key=f"burst:{first.event_id}:{first.epoch}",
             )
         async with self._runtime.database.transaction() as session:
-            await attach_burst(session, [run.run_id for run in runs], flow_run_id=flow_run.id)
-        self._runs.update({run.event_id: run.run_id for run in runs})
+            kept = await attach_burst(session, runs, flow_run_id=flow_run.id)
+        for run in runs:
+            if run not in kept:
+                # This process stood still for longer than its lease.
+                self._runtime.leases.release(run.event_id)
+        self._runs.update({run.event_id: run.run_id for run in kept})
         self._bursts[flow_run.id] = monotonic()
 
         def ended() -> None:
             self._bursts.pop(flow_run.id, None)
-            for run in runs:
+            for run in kept:
                 self._forget(run)
 
         engine.start(flow_run, ended=ended)

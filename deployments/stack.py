@@ -39,7 +39,8 @@ _WEB_PATIENCE = 8.0
 _HAND_BACK_PATIENCE = 6.0
 _OTHERS_STOP_WITHIN = 15.0
 # A part that has come up once is wanted for as long as the stack is: what it lacks may come back by itself.
-_FOR_EVER = RestartPolicy(longest_delay=10.0, attempts=None)
+# Soon, since what a worker that died has left can be taken up once its leases have run out.
+_FOR_EVER = RestartPolicy(longest_delay=2.0, healthy_after=10.0, attempts=None)
 _ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
 Say = Callable[[str], None]

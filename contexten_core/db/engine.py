@@ -23,6 +23,7 @@ from contexten_core.faults import fault_point
 from contexten_core.settings import DatabaseConfig
 
 _SQLITE_BUSY_MILLISECONDS = 30_000
+_IDLE_SECONDS = 15
 _READ_ONLY = {"contexten_read_only": True}
 
 
@@ -208,7 +209,9 @@ def _postgresql_arguments(config: DatabaseConfig) -> dict[str, Any]:
     return {
         "connect_timeout": 10,
         "application_name": "contexten",
-        "options": f"-c statement_timeout={config.query_timeout * 1000} -c timezone=UTC",
+        # A process that is stopped in the middle of a transaction keeps its locks from others no longer than a lease.
+        "options": f"-c statement_timeout={config.query_timeout * 1000} -c timezone=UTC "
+        f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}",
     }
 
 

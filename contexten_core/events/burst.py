@@ -1,7 +1,7 @@
 """When the backlog is deep, one Prefect flow run handles many events: when that is, and how such a flow run begins."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contexten_core.events import run_store, store
 from contexten_core.events.claim import RunRef, reference
 from contexten_core.events.finish import LifecycleResult
-from contexten_core.events.models import EventStatus, RunStatus
+from contexten_core.events.models import EventModel, EventStatus, RunStatus
 from contexten_core.runtime import Runtime
 from contexten_core.settings import Settings
 
@@ -39,9 +39,12 @@ def wants_burst(backlog: int, now_bursting: bool, settings: Settings) -> bool:
     return backlog > settings.burst_until if now_bursting else backlog >= settings.burst_from
 
 
-async def attach_burst(session: AsyncSession, run_ids: Collection[UUID], *, flow_run_id: UUID) -> None:
-    """Remember which Prefect flow run carries these runs out."""
-    await run_store.set_flow_run(session, run_ids, flow_run_id=flow_run_id)
+async def attach_burst(session: AsyncSession, runs: Sequence[RunRef], *, flow_run_id: UUID) -> list[RunRef]:
+    """Remember which Prefect flow run carries these runs out; return those that are still this worker's."""
+    events = {event.id: event for event in await store.lock_all(session, [run.event_id for run in runs])}
+    kept = [run for run in runs if _is_ours(events.get(run.event_id), run)]
+    await run_store.set_flow_run(session, [run.run_id for run in kept], flow_run_id=flow_run_id)
+    return kept
 
 
 async def begin_burst(runtime: Runtime, *, event_ids: Sequence[UUID], flow_run_id: UUID) -> list[RunRef]:
@@ -99,3 +102,7 @@ async def burst_result(session: AsyncSession, flow_run_id: UUID) -> dict[str, An
     """Return how the runs stand that a Prefect flow run carried out, by status; None when it had none."""
     counted = await run_store.count_of_flow_run(session, flow_run_id)
     return {status.value: count for status, count in counted.items()} or None
+
+
+def _is_ours(event: EventModel | None, run: RunRef) -> bool:
+    return event is not None and event.status is EventStatus.PROCESSING and event.lease_epoch == run.epoch

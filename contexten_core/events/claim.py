@@ -51,7 +51,8 @@ async def claim_events(runtime: Runtime, *, limit: int) -> list[RunRef]:
     try:
         async with runtime.database.transaction() as session:
             now = await runtime.database.now(session)
-            events = list(await dispatch_store.abandoned(session, now=now, limit=limit, suspects=False))
+            held = runtime.leases.held
+            events = list(await dispatch_store.abandoned(session, now=now, limit=limit, suspects=False, held=held))
             if len(events) < limit:
                 events += await dispatch_store.claimable(
                     session,

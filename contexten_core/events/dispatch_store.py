@@ -62,10 +62,13 @@ async def projects_of(session: AsyncSession, repositories: Collection[str]) -> d
     return {found: project_id for found, project_id in await session.execute(statement)}  # noqa: C416 - rows are not pairs
 
 
-async def abandoned(session: AsyncSession, *, now: datetime, limit: int, suspects: bool) -> Sequence[EventModel]:
+async def abandoned(
+    session: AsyncSession, *, now: datetime, limit: int, suspects: bool, held: Collection[UUID]
+) -> Sequence[EventModel]:
     """Return events whose worker has fallen silent, locked, without payloads.
 
     Args:
+        held: those that are being handled in this very process, however late it is with renewing their leases.
         suspects: those that have been claimed so often without getting on that they may be what kills their workers;
             otherwise only the others.
     """
@@ -78,6 +81,7 @@ async def abandoned(session: AsyncSession, *, now: datetime, limit: int, suspect
             EventModel.lease_expires_at < now,
             _is_for_a_flow(),
             is_suspect if suspects else ~is_suspect,
+            EventModel.id.not_in(held),
         )
         .order_by(EventModel.rank_at, EventModel.id)
         .limit(limit)

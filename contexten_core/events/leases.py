@@ -51,6 +51,12 @@ class LeaseKeeper:
                 self._beating = threading.Thread(target=self._beat, name="lease-heartbeat", daemon=True)
                 self._beating.start()
 
+    @property
+    def held(self) -> list[UUID]:
+        """The events whose leases are renewed."""
+        with self._lock:
+            return list(self._held)
+
     def holds(self, event_id: UUID, *, epoch: int) -> bool:
         """Tell whether this claim's lease is still renewed."""
         with self._lock:

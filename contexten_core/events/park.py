@@ -26,7 +26,7 @@ async def park_suspects(runtime: Runtime, *, limit: int) -> list[UUID]:
     """Park the events whose workers fell silent three times without getting on, and return them."""
     async with runtime.database.transaction() as session:
         now = await runtime.database.now(session)
-        events = await dispatch_store.abandoned(session, now=now, limit=limit, suspects=True)
+        events = await dispatch_store.abandoned(session, now=now, limit=limit, suspects=True, held=runtime.leases.held)
         for event in events:
             await _park(session, runtime, event)
         return [event.id for event in events]

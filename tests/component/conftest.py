@@ -85,7 +85,9 @@ class Worker:
             return await run_history(session, run.run_id)
 
     async def change_event(self, event_id: UUID, **values: Any) -> None:
-        """Put an event into a state that would take long to reach, such as the end of a wait."""
+        """Put an event into a state that would take long to reach, such as the end of a wait, or of a lease."""
+        if "lease_expires_at" in values:
+            self.runtime.leases.release(event_id)
         async with self.database.transaction() as session:
             event = await session.get(EventModel, event_id)
             for key, value in values.items():

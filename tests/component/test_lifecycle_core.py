@@ -12,6 +12,7 @@ from contexten_core.analytics.models import AnalyticsEventType, AnalyticsModel
 from contexten_core.codebase.models import CodebaseModel
 from contexten_core.db import utc_now
 from contexten_core.db.base import BaseModel
+from contexten_core.errors import LeaseLostError
 from contexten_core.events import keep
 from contexten_core.events.claim import RunRef, replay_event
 from contexten_core.events.delivery import Delivery

@@ -22,14 +22,15 @@ MARK = "1.8125"
 def pushed(tmp_path: Path) -> list[DemoRepository]:
     """A repository whose branch has grown by one commit with each push, as seen after each of them."""
     made = replace(make_demo_repositories(tmp_path).thermometer, full_name="octo/often")
-    seen = []
+    seen: list[DemoRepository] = []
+    git = ["git", "-C", str(made.path), "-c", "user.name=mona", "-c", "user.email=mona@example.org"]
+    tree = subprocess.check_output([*git, "rev-parse", f"{made.branch_head}^{{tree}}"], text=True).strip()
+    parent = made.branch_head
     for number in range(PUSHES):
-        tree = subprocess.check_output(["git", "-C", made.path, "rev-parse", f"{made.branch_head}^{{tree}}"], text=True)
-        command = ["git", "-C", made.path, "-c", "user.name=mona", "-c", "user.email=mona@example.org", "commit-tree"]
-        parent = seen[-1].branch_head if seen else made.branch_head
-        commit = subprocess.check_output([*command, tree.strip(), "-p", parent, "-m", f"commit {number}"], text=True)
-        seen.append(replace(made, branch_head=commit.strip()))
-        subprocess.check_call(["git", "-C", made.path, "update-ref", f"refs/heads/{made.branch}", commit.strip()])
+        commit = [*git, "commit-tree", tree, "-p", parent, "-m", f"commit {number}"]
+        parent = subprocess.check_output(commit, text=True).strip()
+        seen.append(replace(made, branch_head=parent))
+    subprocess.check_call([*git, "update-ref", f"refs/heads/{made.branch}", parent])
     return seen
 
 
