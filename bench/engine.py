@@ -187,6 +187,9 @@ async def measure_dbos(at: Place, runs: int) -> Measured:
 async def measure_lifecycle(at: Place, runs: int, *, burst_from: int = NEVER) -> dict[str, float]:
     """(d), or (e) with `burst_from`: returns besides what each took of a processor, and when all was reported."""
     variables = {"BURST_FROM": str(burst_from), "BURST_UNTIL": "0"}
+    if burst_from != NEVER:
+        # One flow run is one of those that are in flight at Prefect, however many events it handles.
+        variables["MAX_CONCURRENT_OPERATIONS"] = str(Settings.model_fields["max_concurrent_operations"].default)
     with _worker(at, variables) as worker:
         # The first ones fetch the commit and load what is loaded late, in bursts too.
         warm_up = _WARM_UP if burst_from == NEVER else min(runs, 2 * CONCURRENCY)
