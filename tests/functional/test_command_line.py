@@ -135,7 +135,7 @@ def test_the_demo_is_played_on_the_running_stack(stack: ServedStack) -> None:
         (("events", "show", "00000000-0000-4000-8000-000000000000"), "there is no event 0", "contexten events list"),
         (("events", "replay", "ffffffffff"), "there is no event ffffffffff", "contexten events list"),
         (("events", "show", "abc"), "'abc' is no id", "at least its first four characters"),
-        (("run", "deploying"), "there is no flow 'deploying'", "the known flows are: lifecycle, learning"),
+        (("run", "deploying"), "there is no flow 'deploying'", "the known flows are: lifecycle, burst, learning"),
         (("run", "learning", "-p", "limit=many"), "the parameters do not fit learning", None),
         (("projects", "add", "not a name", "--command", "true"), "is not the name of a repository", "owner/name"),
     ],

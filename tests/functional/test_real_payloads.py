@@ -32,4 +32,6 @@ def test_every_recorded_webhook_is_accepted_and_ends_without_failing(stack: Serv
 
     outcomes = eventually(ended, within=150, every=1, what="the ends of all recorded webhooks")
     assert refused == {}
-    assert {name: outcome for name, outcome in outcomes.items() if outcome[0] != "ignored" or not outcome[1]} == {}
+    # Some are of one pull request or branch, and come one right after the other.
+    expected = ("ignored", "superseded")
+    assert {name: outcome for name, outcome in outcomes.items() if outcome[0] not in expected or not outcome[1]} == {}

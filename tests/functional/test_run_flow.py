@@ -88,7 +88,7 @@ def test_run_flow_refuses_a_running_loop(told: dict[str, Any]) -> None:
 def test_an_unknown_flow_is_refused_with_the_known_ones(told: dict[str, Any]) -> None:
     assert "UnknownFlowError" in told["unknown"]["types"]
     assert "'deploying'" in told["unknown"]["message"]
-    assert told["unknown"]["hint"] == "the known flows are: lifecycle, learning, maintenance"
+    assert told["unknown"]["hint"] == "the known flows are: lifecycle, burst, learning, maintenance"
 
 
 @pytest.mark.parametrize(
