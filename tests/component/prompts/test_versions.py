@@ -370,7 +370,8 @@ async def test_the_catalogue_counts_every_change_and_every_removal(database: Dat
     assert versions_left == 0
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+# A brace may begin what is no template.
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0{"), min_size=1, max_size=8)
 FLOATS = st.floats(-9e18, 9e18)
 SCALAR = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | FLOATS | TEXT
 JSON = st.recursive(
