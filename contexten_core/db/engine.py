@@ -166,9 +166,10 @@ class Database:
             await session.execute(text("SELECT 1"))
 
     async def close(self) -> None:
-        """Close every connection. Closing what is not open does nothing."""
+        """Close every connection, those in use as soon as they are not. Closing what is not open does nothing."""
         if self._open is not None:
             opened, self._open = self._open, None
+            event.listen(opened.engine.sync_engine, "checkin", _close_returned)
             await opened.engine.dispose()
 
 
@@ -255,6 +256,12 @@ def _sqlite_engine(address: URL, config: DatabaseConfig, connect_args: dict[str,
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _close_returned(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    """Close what comes back to a pool that has been disposed of, which would leave it to the garbage collector."""
+    if connection is not None:
+        record.close()
 
 
 def _prepare_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:  # noqa: ARG001

@@ -48,8 +48,10 @@ class Listener:
 
     async def __aexit__(self, *_: object) -> None:
         if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
+            while not self._listening.done():
+                # Before Python 3.12 `asyncio.wait_for`, which connecting uses, may lose a cancellation.
+                self._listening.cancel()
+                await asyncio.wait([self._listening], timeout=_AGAIN_SECONDS)
             self._listening = None
 
     async def wait(self, channel: str, *, seconds: float) -> bool:

@@ -2,8 +2,10 @@ import asyncio
 import time
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -134,6 +136,18 @@ async def test_the_clock_is_aware_and_goes_on_within_a_transaction(database: Dat
 
 async def test_a_database_that_answers(database: Database) -> None:
     await database.ping()
+
+
+async def test_what_is_in_use_when_it_is_closed_is_closed_afterwards(database: Database) -> None:
+    async with database.transaction() as session:
+        session.add(ProjectModel(id=uuid4(), name="late", slug="late"))
+        await session.flush()
+        raw = await (await session.connection()).get_raw_connection()
+        driver: Any = raw.driver_connection
+        await database.close()
+
+    is_closed = driver.closed if isinstance(driver, psycopg.AsyncConnection) else not driver._running
+    assert is_closed
 
 
 async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
