@@ -53,14 +53,17 @@ class _Current:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, *, component: str | None = None) -> AsyncIterator[Runtime]:
+async def open_runtime(
+    settings: Settings, *, component: str | None = None, name: str | None = None
+) -> AsyncIterator[Runtime]:
     """Build this process's runtime, and close its connections and leases afterwards.
 
     Args:
         component: what errors are to say they happened in.
+        name: what this process's predecessors were called too, all of which have ended.
     """
     database = Database(settings.db)
-    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = ":".join([socket.gethostname(), str(os.getpid()), secrets.token_hex(4), *([name] if name else [])])
     leases = LeaseKeeper(database, owner=owner, settings=settings)
     monitored = settings.enable_performance_monitoring
     try:
@@ -86,9 +89,9 @@ async def open_runtime(settings: Settings, *, component: str | None = None) -> A
 
 
 @asynccontextmanager
-async def serving_runtime(settings: Settings) -> AsyncIterator[Runtime]:
-    """Open a runtime that every flow of this process shares until the block ends."""
-    async with open_runtime(settings, component="worker") as runtime:
+async def serving_runtime(settings: Settings, *, name: str | None = None) -> AsyncIterator[Runtime]:
+    """Open a runtime that every flow of this process shares until the block ends; for its name see `open_runtime`."""
+    async with open_runtime(settings, component="worker", name=name) as runtime:
         _Current.runtime = runtime
         if runtime.performance is not None:
             await runtime.performance.initialize()

@@ -24,6 +24,7 @@ from deployments.ports import Ports
 from deployments.prefect_server import USUAL_PORT, api_url, client_environment, prefect_server, ui_url
 from deployments.process_table import ProcessId
 from deployments.state import RunningChild, StackState
+from deployments.succession import WORKER_NAME_VARIABLE, new_worker_name
 from deployments.supervisor import Supervisor
 from deployments.takeover import end_orphans
 
@@ -154,6 +155,7 @@ class StackBuilder:
         self._ports = Ports()
         self._postgres = EmbeddedPostgres(home, binaries=settings.postgres_bin)
         self._listener: socket.socket | None = None
+        self._worker_name = new_worker_name()
 
     async def replace_web(self) -> None:
         """Put a new web process in the place of each, with nobody refused meanwhile."""
@@ -232,6 +234,7 @@ class StackBuilder:
         inherited: tuple[int, ...] = ()
         patience = _WEB_PATIENCE
         if role == WORKER:
+            environment[WORKER_NAME_VARIABLE] = self._worker_name
             patience = self.settings.drain_seconds + _HAND_BACK_PATIENCE
         elif self._listener is not None:
             inherited = (self._listener.fileno(),)

@@ -25,6 +25,7 @@ from deployments.engine import Engine
 from deployments.in_process import signals_left_alone
 from deployments.prefect_server import health_check
 from deployments.register import register
+from deployments.succession import worker_name
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,12 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event,
     if abandoned := await asyncio.to_thread(end_abandoned_commands):
         logger.warning("killed %d processes of commands whose worker is gone", abandoned)
     await _prefect_answers(settings)
-    async with offloading(), serving_runtime(settings) as runtime, AsyncClientContext.get_or_create() as context:
+    name = worker_name()
+    async with (
+        offloading(),
+        serving_runtime(settings, name=name) as runtime,
+        AsyncClientContext.get_or_create() as context,
+    ):
         engine = Engine(
             context.client,
             await register(context.client),
@@ -64,6 +70,8 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event,
         )
         await engine.look_for_pauses()
         cancellations = Cancellations(runtime, engine)
+        if name is not None and (left := await runtime.leases.succeed(name)):
+            logger.warning("the worker before this one has left %d events unfinished, which are taken over now", left)
         poll = settings.prefect_poll_seconds
         takes_on = [
             asyncio.create_task(dispatch(runtime, engine), name="dispatcher"),

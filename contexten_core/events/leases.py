@@ -66,6 +66,16 @@ class LeaseKeeper:
         with self._lock:
             self._held.pop(event_id, None)
 
+    async def succeed(self, name: str) -> int:
+        """End the leases of this process's predecessors of that name, which have all ended, and return how many.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database does not answer.
+        """
+        async with self._database.transaction() as session:
+            now = await self._database.now(session)
+            return await store.expire_leases(session, name=name, heir=self.owner, now=now)
+
     async def close(self) -> None:
         """Stop renewing, and give back what is still held so that another worker can take it at once."""
         if self._beating is not None:

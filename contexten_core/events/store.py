@@ -172,6 +172,23 @@ async def give_back(session: AsyncSession, *, owner: str, event_ids: Collection[
     )
 
 
+async def expire_leases(session: AsyncSession, *, name: str, heir: str, now: datetime) -> int:
+    """End the leases of all owners of that name but one, so that others can take on what those were handling."""
+    left = select(EventModel.id).where(
+        EventModel.status == EventStatus.PROCESSING,
+        EventModel.lease_owner.endswith(f":{name}", autoescape=True),
+        EventModel.lease_owner != heir,
+        EventModel.lease_expires_at > now,
+    )
+    ended = await session.execute(
+        update(EventModel)
+        .where(EventModel.id.in_(left.with_for_update(skip_locked=True)))
+        .values(lease_expires_at=now, updated_at=EventModel.updated_at)
+        .returning(EventModel.id)
+    )
+    return len(ended.all())
+
+
 async def current_epoch(session: AsyncSession, event_id: UUID) -> int:
     """Return the epoch of the newest claim, and keep others from claiming until this transaction ends."""
     epoch = recalled(session, _EPOCH, event_id)

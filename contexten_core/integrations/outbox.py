@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -37,7 +38,10 @@ _CLAIM_SECONDS = 60
 # A process that was stopped for so long before its call leaves the effect to whoever claims it next.
 _STALE_SECONDS = 5.0
 _LAST_SECONDS = 5.0
+_AGAIN_SECONDS = 1.0
 _SERVICES = frozenset(kind.value for kind in DependencyKind)
+
+_WriteDown = Callable[[], Awaitable[None]]
 
 
 async def deliver_due(runtime: Runtime, posters: Posters) -> int:
@@ -139,26 +143,33 @@ class Outbox:
     async def _deliver(self, effect: OutboxModel, *, is_uncertain: bool) -> None:
         claimed_at = monotonic()
         try:
-            await self._carry_out(effect, is_uncertain=is_uncertain, claimed_at=claimed_at)
+            write_down = await self._carry_out(effect, is_uncertain=is_uncertain, claimed_at=claimed_at)
+            while write_down is not None:
+                try:
+                    await write_down()
+                    write_down = None
+                except SQLAlchemyError as error:
+                    if monotonic() - claimed_at > _CLAIM_SECONDS:
+                        raise
+                    logger.info("%s: how it ended cannot be written down, will try again: %s", effect.name, error)
+                    await asyncio.sleep(_AGAIN_SECONDS)
         except SQLAlchemyError as error:
             logger.warning("%s: the database does not answer, it will be looked up: %s", effect.name, error)
 
-    async def _carry_out(self, effect: OutboxModel, *, is_uncertain: bool, claimed_at: float) -> None:
+    async def _carry_out(self, effect: OutboxModel, *, is_uncertain: bool, claimed_at: float) -> _WriteDown | None:
+        """Return what writes down how it ended, and may be called again when the database did not answer."""
         poster = self._posters.of(effect.kind)
         if poster is None:
-            await self._settle(effect, EffectStatus.DEAD, reason=f"nothing carries out {effect.kind}")
-            return
+            return partial(self._settle, effect, EffectStatus.DEAD, reason=f"nothing carries out {effect.kind}")
         try:
             if reason := poster.unable(effect.content):
-                await self._settle(effect, EffectStatus.WITHHELD, reason=reason)
-                return
+                return partial(self._settle, effect, EffectStatus.WITHHELD, reason=reason)
             if monotonic() - claimed_at > _STALE_SECONDS:
-                return
+                return None
             async with bounded(_service(effect)), outside("effect"):
                 answer = await poster.post(effect.content, key=effect.effect_key, maybe_done=is_uncertain)
         except OutboundError as error:
-            await self._put_off(effect, error, is_uncertain=is_uncertain or error.ambiguous)
-            return
+            return partial(self._put_off, effect, error, is_uncertain=is_uncertain or error.ambiguous)
         except SQLAlchemyError:
             raise
         except Exception as error:
@@ -166,9 +177,8 @@ class Outbox:
             logger.exception("%s broke its poster", effect.name)
             hint = "this is a fault of Contexten's; please report it"
             failure = OutboundError(f"{type(error).__name__}: {error}", hint=hint, transient=True, ambiguous=True)
-            await self._put_off(effect, failure, is_uncertain=True)
-            return
-        await self._settle(effect, EffectStatus.SENT, answer=answer)
+            return partial(self._put_off, effect, failure, is_uncertain=True)
+        return partial(self._settle, effect, EffectStatus.SENT, answer=answer)
 
     async def _settle(
         self,

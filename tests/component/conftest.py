@@ -193,7 +193,7 @@ def open_worker(database_config: DatabaseConfig, tmp_path: Path) -> OpenWorker:
     """Start a worker on the test's database, as often as one is needed; settings can be given by name."""
 
     @asynccontextmanager
-    async def opening(**changed: Any) -> AsyncIterator[Worker]:
+    async def opening(*, name: str | None = None, **changed: Any) -> AsyncIterator[Worker]:
         given: dict[str, Any] = {
             "db": database_config,
             "home": tmp_path / "home",
@@ -206,7 +206,7 @@ def open_worker(database_config: DatabaseConfig, tmp_path: Path) -> OpenWorker:
             # Most repositories here are on no server.
             "repository_prompts": False,
         }
-        async with open_runtime(Settings(**(given | changed))) as runtime:
+        async with open_runtime(Settings(**(given | changed)), name=name) as runtime:
             yield Worker(runtime)
 
     return opening

@@ -140,3 +140,24 @@ async def test_steps_and_heartbeats_at_once_do_not_lock_each_other_out(
         await asyncio.gather(*(handle(worker, run) for run in await claim_events(worker.runtime, limit=24)))
 
     assert [record.message for record in caplog.records] == []
+
+
+async def test_a_successor_takes_over_at_once_and_from_no_one_else(open_worker: "OpenWorker", push: "Push") -> None:
+    async with (
+        open_worker(name="ours") as killed,
+        open_worker(name="ours") as heir,
+        open_worker(name="theirs") as other,
+        open_worker() as unnamed,
+    ):
+        left = await killed.take_on(push(branch="left"))
+        held = [await worker.take_on(push(branch=branch)) for branch, worker in (("a", other), ("b", unnamed))]
+        own = await heir.take_on(push(branch="own"))
+
+        assert await heir.runtime.leases.succeed("ours") == 1
+        (taken,) = await claim_events(heir.runtime, limit=10)
+        assert await heir.runtime.leases.succeed("ours") == 0
+
+        assert (taken.run_id, taken.epoch, taken.claims) == (left.run_id, left.epoch + 1, 2)
+        for run, worker in (*zip(held, (other, unnamed), strict=True), (own, heir)):
+            event = await heir.event(run.event_id)
+            assert (event.lease_owner, event.lease_epoch) == (worker.runtime.leases.owner, run.epoch)

@@ -15,8 +15,9 @@ from contexten_core.db import utc_now
 from contexten_core.errors.breaker import BREAKERS
 from contexten_core.events.models import EffectStatus, OutboxModel
 from contexten_core.integrations.outbox import Outbox
-from contexten_core.integrations.posters import Posters, posters_of
-from contexten_core.settings import PUBLIC_GITHUB_API
+from contexten_core.integrations.posters import Poster, Posters, posters_of
+from contexten_core.settings import PUBLIC_GITHUB_API, DatabaseConfig
+from tests.component.events.outages import Outage, cuttable
 
 if TYPE_CHECKING:
     from tests.component.conftest import OpenWorker
@@ -315,3 +316,43 @@ async def test_one_effect_that_cannot_be_carried_out_does_not_hold_up_the_others
     assert sent.status is EffectStatus.SENT
     assert failed.status in {EffectStatus.DEAD, EffectStatus.PENDING}
     assert failed.last_error
+
+
+class _CutOffAfterwards:
+    """Carries effects out as another poster does, and is then without a database for a while."""
+
+    def __init__(self, poster: Poster, outage: Outage) -> None:
+        self._poster = poster
+        self._outage = outage
+        self.kinds = poster.kinds
+
+    def unable(self, content: Mapping[str, Any]) -> str | None:
+        return self._poster.unable(content)
+
+    async def post(self, content: Mapping[str, Any], *, key: str, maybe_done: bool) -> dict[str, Any]:
+        answer = await self._poster.post(content, key=key, maybe_done=maybe_done)
+        await self._outage.begin()
+        return answer
+
+
+async def test_what_was_done_is_written_down_once_the_database_is_back(
+    open_worker: "OpenWorker", database_config: DatabaseConfig, new_dispatcher: "type[Dispatcher]"
+) -> None:
+    async with (
+        cuttable(database_config) as outage,
+        run_emulator() as github,
+        open_worker(db=outage.config, github_token=SecretStr("ghp_of_a_test"), github_api_url=github.url) as worker,
+    ):
+        dispatcher, runtime = new_dispatcher(worker, github), worker.runtime
+        await dispatcher.enqueue("success")
+        poster = posters_of(runtime.settings, runtime.database).of("github.commit_status")
+        assert poster is not None
+        async with Outbox(runtime, Posters([_CutOffAfterwards(poster, outage)])) as outbox:
+            await outbox.start_due()
+            await outbox.wait(0.5)
+            assert len(outbox.in_progress) == 1
+            await outage.end()
+            await outbox.drain()
+
+        (effect,) = await dispatcher.effects()
+        assert (effect.status, effect.attempts, dispatcher.calls) == (EffectStatus.SENT, 1, ["POST"])
