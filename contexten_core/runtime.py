@@ -1,6 +1,5 @@
 """What one process works with: its settings, its database, its git mirrors, and its name as a holder of leases."""
 
-import asyncio
 import os
 import secrets
 import socket
@@ -12,6 +11,7 @@ from contexten_core.db import Database
 from contexten_core.errors.handler import ErrorHandler
 from contexten_core.events.leases import LeaseKeeper
 from contexten_core.execution.git import GitMirrors
+from contexten_core.execution.seats import Seats
 from contexten_core.performance.monitor import PerformanceMonitor
 from contexten_core.prompts.catalogue import PromptCatalogue
 from contexten_core.prompts.templates.render import Renderer
@@ -26,7 +26,7 @@ class Runtime:
     """Handed to every core call.
 
     Attributes:
-        commands: bounds how many commands of prompts run at once.
+        seats: bounds how much is carried out at once.
         errors: where what goes wrong is counted.
         performance: where what each step takes is measured; None when monitoring is off.
         vault: decrypts the settings of projects that are kept encrypted.
@@ -42,7 +42,7 @@ class Runtime:
     vault: Vault
     mirrors: GitMirrors
     leases: LeaseKeeper
-    commands: asyncio.Semaphore
+    seats: Seats
     prompts: PromptCatalogue
     renderer: Renderer
     redactor: Redactor
@@ -78,7 +78,9 @@ async def open_runtime(
                 vault=open_vault(settings),
                 mirrors=GitMirrors(settings.mirrors),
                 leases=leases,
-                commands=asyncio.Semaphore(settings.max_concurrent_commands),
+                seats=Seats(
+                    commands=settings.max_concurrent_commands, per_executor=settings.max_concurrent_per_executor
+                ),
                 prompts=PromptCatalogue(),
                 renderer=renderer,
                 redactor=redactor_of(settings),

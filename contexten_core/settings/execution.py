@@ -73,6 +73,11 @@ class ExecutionConfig(NamedSettings):
         default_factory=dict, description='The token for each of them: {"acme": "..."}.'
     )
 
+    max_concurrent_per_executor: Annotated[dict[str, Annotated[int, Field(ge=1)]], Field(max_length=100)] = Field(
+        default_factory=dict,
+        description='Prompts of one executor in progress in one process: {"llm": 8, "agent": 2}.',
+    )
+
     @field_validator("protected_prompt_labels", mode="before")
     @classmethod
     def _labels_listed(cls, value: object) -> object:

@@ -45,12 +45,14 @@ async def carry_out(
     if executor.context_tokens:
         assignment = replace(assignment, code=await code_shown(record, budget_tokens=executor.context_tokens))
     log = _LogStream(record, execution_id, say)
+    seats = record.runtime.seats.taken(choice.executor.value, on_checkout=checkout is not None)
     if checkout is None:
-        return await _run(record, executor, assignment, log)
+        async with seats:
+            return await _run(record, executor, assignment, log)
     mirror = open_mirror(record.runtime, target)
     try:
         await asyncio.to_thread(_check_out, mirror.checkout, target.commit, checkout)
-        async with record.runtime.commands:
+        async with seats:
             return await _run(record, executor, assignment, log)
     finally:
         await asyncio.to_thread(remove_tree, workspace)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -268,17 +269,17 @@ async def test_a_command_is_ended_when_its_task_is_cancelled(bench: "Bench") -> 
 
 
 async def test_no_more_commands_run_at_once_than_allowed(bench: "Bench") -> None:
-    seats = bench.worker.runtime.commands
-    for _ in range(bench.worker.runtime.settings.max_concurrent_commands):
-        await seats.acquire()
-    bench.use_shell("echo begun")
-    running = asyncio.create_task(bench.execute())
-    async with asyncio.timeout(30):
-        while not any(bench.checkouts.glob("*/code/README.md")):  # noqa: ASYNC110 - git writes it
-            await asyncio.sleep(0.02)
-    assert bench.heard == []
+    runtime = bench.worker.runtime
+    async with AsyncExitStack() as taken:
+        for _ in range(runtime.settings.max_concurrent_commands):
+            await taken.enter_async_context(runtime.seats.taken("agent", on_checkout=True))
+        bench.use_shell("echo begun")
+        running = asyncio.create_task(bench.execute())
+        async with asyncio.timeout(30):
+            while not any(bench.checkouts.glob("*/code/README.md")):  # noqa: ASYNC110 - git writes it
+                await asyncio.sleep(0.02)
+        assert bench.heard == []
 
-    seats.release()
     assert (await running).succeeded
     assert "".join(bench.heard) == "begun\n"
 
