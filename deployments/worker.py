@@ -70,8 +70,8 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event,
         )
         await engine.look_for_pauses()
         cancellations = Cancellations(runtime, engine)
-        if name is not None and (left := await runtime.leases.succeed(name)):
-            logger.warning("the worker before this one has left %d events unfinished, which are taken over now", left)
+        if name is not None and any(left := await runtime.leases.succeed(name)):
+            logger.warning("the worker before this one has left %d events and %d effects, which are taken over", *left)
         poll = settings.prefect_poll_seconds
         takes_on = [
             asyncio.create_task(dispatch(runtime, engine), name="dispatcher"),

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from contexten_core.db import Database
-from contexten_core.events import lease_store, store
+from contexten_core.events import lease_store, outbox_store, store
 from contexten_core.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -66,15 +66,19 @@ class LeaseKeeper:
         with self._lock:
             self._held.pop(event_id, None)
 
-    async def succeed(self, name: str) -> int:
-        """End the leases of this process's predecessors of that name, which have all ended, and return how many.
+    async def succeed(self, name: str) -> tuple[int, int]:
+        """End the leases of this process's predecessors of that name, which have all ended.
+
+        Returns:
+            How many events they were handling, and how many effects they were carrying out.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database does not answer.
         """
         async with self._database.transaction() as session:
             now = await self._database.now(session)
-            return await store.expire_leases(session, name=name, heir=self.owner, now=now)
+            events = await store.expire_leases(session, name=name, heir=self.owner, now=now)
+            return events, await outbox_store.expire_leases(session, name=name, heir=self.owner, now=now)
 
     async def close(self) -> None:
         """Stop renewing, and give back what is still held so that another worker can take it at once."""

@@ -288,7 +288,7 @@ class OutboxModel(BaseModel):
     """One effect on the outside world, written with the state change that causes it and carried out afterwards.
 
     Effects of one `stream` leave in the order of `position`; `effect_key` makes each happen once. `uncertain`: the last
-    try may have arrived.
+    try may have arrived. `lease_owner` is carrying it out, or died doing so; it keeps it until `available_at`.
     """
 
     __tablename__ = "outbox"
@@ -321,6 +321,7 @@ class OutboxModel(BaseModel):
     sent_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     uncertain: Mapped[bool] = mapped_column(default=False)
+    lease_owner: Mapped[str | None]
     run_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
 
 

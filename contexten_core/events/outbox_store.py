@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, func, select, tuple_
+from sqlalchemy import exists, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -73,6 +73,22 @@ async def due(
         .with_for_update(skip_locked=True, of=OutboxModel)
     )
     return (await session.execute(statement)).scalars().all()
+
+
+async def expire_leases(session: AsyncSession, *, name: str, heir: str, now: datetime) -> int:
+    """End the claims of all owners of that name but one, whose effects can then be looked up at once."""
+    left = select(OutboxModel.id).where(
+        OutboxModel.status == EffectStatus.PENDING,
+        OutboxModel.lease_owner.endswith(f":{name}", autoescape=True),
+        OutboxModel.lease_owner != heir,
+    )
+    ended = await session.execute(
+        update(OutboxModel)
+        .where(OutboxModel.id.in_(left.with_for_update(skip_locked=True)))
+        .values(available_at=now, lease_owner=None)
+        .returning(OutboxModel.id)
+    )
+    return len(ended.all())
 
 
 async def get(session: AsyncSession, effect_id: UUID) -> OutboxModel | None:

@@ -136,7 +136,7 @@ class Outbox:
                     effect.available_at = now + timedelta(seconds=_CLAIM_SECONDS)
                     effect.attempts += 1
                     # Until it is known how this try ended.
-                    effect.uncertain = True
+                    effect.uncertain, effect.lease_owner = True, self._runtime.leases.owner
                 if len(fitting) == len(effects) or len(effects) < _BATCH:
                     return claimed
 
@@ -192,7 +192,7 @@ class Outbox:
             row = await outbox_store.get(session, effect.id)
             # That it was sent is true whoever has claimed it meanwhile.
             if row is not None and (status is EffectStatus.SENT or _is_ours(row, effect)):
-                row.status, row.reason, row.answer = status, reason, answer
+                row.status, row.reason, row.answer, row.lease_owner = status, reason, answer, None
                 row.sent_at = utc_now() if status is EffectStatus.SENT else None
 
     async def _put_off(self, effect: OutboxModel, error: OutboundError, *, is_uncertain: bool) -> None:
@@ -206,7 +206,7 @@ class Outbox:
                 return
             now = await self._runtime.database.now(session)
             row.last_error = shorten(error.message, 1_000)
-            row.uncertain = is_uncertain
+            row.uncertain, row.lease_owner = is_uncertain, None
             if _is_hopeless(row, error, now, is_no_fault=is_no_fault):
                 row.status, row.reason = EffectStatus.DEAD, shorten(error.hint or error.message, 1_000)
             else:

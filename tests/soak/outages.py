@@ -117,14 +117,11 @@ class Endurance:
         open_events = "SELECT 1 FROM events WHERE provider = 'github' AND processed_at IS NULL"
         return not self.rows(f"{open_events} UNION ALL SELECT 1 FROM outbox WHERE status = 'pending' LIMIT 1")
 
-    def look_up_now(self, *, claimed_for: int = _SURELY_LEFT_SECONDS) -> None:
-        """Have effects looked up now that somebody claimed so long ago and did not carry out: it takes a minute else.
-
-        A worker that stood still for so long leaves them to others itself; one that is dead does at once.
-        """
+    def look_up_now(self) -> None:
+        """Have effects looked up now that a worker which stands still left to others itself: it takes a minute else."""
         is_left = "status = 'pending' AND uncertain AND available_at < now() + make_interval(secs => %s)"
         past = "now() - interval '1 second'"
-        self.rows(f"UPDATE outbox SET available_at = {past} WHERE {is_left} RETURNING id", _CLAIM_SECONDS - claimed_for)
+        self.rows(f"UPDATE outbox SET available_at = {past} WHERE {is_left} RETURNING id", _CLAIM_SECONDS - _SURELY_LEFT_SECONDS)
 
 
 def killed_workers(endurance: Endurance, *, kills: int, seed: int) -> list[float]:
@@ -147,7 +144,6 @@ def killed_workers(endurance: Endurance, *, kills: int, seed: int) -> list[float
         held = endurance.held_by(pid)
         kill(pid)
         killed_at = time.monotonic()
-        endurance.look_up_now(claimed_for=-1)
         held = held or endurance.held_by(pid)
 
         def goes_on(held: Sequence[tuple[UUID, int]] = held, pid: int = pid) -> bool:

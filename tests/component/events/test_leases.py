@@ -153,9 +153,9 @@ async def test_a_successor_takes_over_at_once_and_from_no_one_else(open_worker: 
         held = [await worker.take_on(push(branch=branch)) for branch, worker in (("a", other), ("b", unnamed))]
         own = await heir.take_on(push(branch="own"))
 
-        assert await heir.runtime.leases.succeed("ours") == 1
+        assert await heir.runtime.leases.succeed("ours") == (1, 0)
         (taken,) = await claim_events(heir.runtime, limit=10)
-        assert await heir.runtime.leases.succeed("ours") == 0
+        assert await heir.runtime.leases.succeed("ours") == (0, 0)
 
         assert (taken.run_id, taken.epoch, taken.claims) == (left.run_id, left.epoch + 1, 2)
         for run, worker in (*zip(held, (other, unnamed), strict=True), (own, heir)):

@@ -1,7 +1,7 @@
 """From the outbox to GitHub's emulator over real HTTP."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from contexten_core.events.models import EffectStatus, OutboxModel
 from contexten_core.integrations.outbox import Outbox
 from contexten_core.integrations.posters import Poster, Posters, posters_of
 from contexten_core.settings import PUBLIC_GITHUB_API, DatabaseConfig
-from tests.component.events.outages import Outage, cuttable
+from tests.component.events.outages import cuttable
 
 if TYPE_CHECKING:
     from tests.component.conftest import OpenWorker
@@ -318,12 +318,13 @@ async def test_one_effect_that_cannot_be_carried_out_does_not_hold_up_the_others
     assert failed.last_error
 
 
-class _CutOffAfterwards:
-    """Carries effects out as another poster does, and is then without a database for a while."""
+class _Followed:
+    """Carries effects out as another poster does; then something else happens before anybody hears of it."""
 
-    def __init__(self, poster: Poster, outage: Outage) -> None:
+    def __init__(self, poster: Poster | None, then: Callable[[], Awaitable[object]]) -> None:
+        assert poster is not None
         self._poster = poster
-        self._outage = outage
+        self._then = then
         self.kinds = poster.kinds
 
     def unable(self, content: Mapping[str, Any]) -> str | None:
@@ -331,7 +332,7 @@ class _CutOffAfterwards:
 
     async def post(self, content: Mapping[str, Any], *, key: str, maybe_done: bool) -> dict[str, Any]:
         answer = await self._poster.post(content, key=key, maybe_done=maybe_done)
-        await self._outage.begin()
+        await self._then()
         return answer
 
 
@@ -346,8 +347,7 @@ async def test_what_was_done_is_written_down_once_the_database_is_back(
         dispatcher, runtime = new_dispatcher(worker, github), worker.runtime
         await dispatcher.enqueue("success")
         poster = posters_of(runtime.settings, runtime.database).of("github.commit_status")
-        assert poster is not None
-        async with Outbox(runtime, Posters([_CutOffAfterwards(poster, outage)])) as outbox:
+        async with Outbox(runtime, Posters([_Followed(poster, outage.begin)])) as outbox:
             await outbox.start_due()
             await outbox.wait(0.5)
             assert len(outbox.in_progress) == 1
@@ -356,3 +356,30 @@ async def test_what_was_done_is_written_down_once_the_database_is_back(
 
         (effect,) = await dispatcher.effects()
         assert (effect.status, effect.attempts, dispatcher.calls) == (EffectStatus.SENT, 1, ["POST"])
+
+
+async def test_what_a_worker_died_with_its_successor_looks_up_at_once(
+    open_worker: "OpenWorker", new_dispatcher: "type[Dispatcher]"
+) -> None:
+    async with (
+        run_emulator() as github,
+        open_worker(name="ours", github_token=SecretStr("ghp_of_a_test"), github_api_url=github.url) as killed,
+        open_worker(name="ours", github_token=SecretStr("ghp_of_a_test"), github_api_url=github.url) as heir,
+    ):
+        before, after = new_dispatcher(killed, github), new_dispatcher(heir, github)
+        await before.enqueue("success")
+        poster = posters_of(killed.runtime.settings, killed.database).of("github.commit_status")
+        async with Outbox(killed.runtime, Posters([_Followed(poster, asyncio.Event().wait)])) as outbox:
+            await outbox.start_due()
+            async with asyncio.timeout(30):
+                while not github.recorder.statuses:  # noqa: ASYNC110 - the emulator fills it
+                    await asyncio.sleep(0.02)
+            for task in tuple(outbox.in_progress):
+                task.cancel()
+        assert await after.deliver() == 0, "it is still the other's"
+
+        assert await heir.runtime.leases.succeed("ours") == (0, 1)
+        assert await after.deliver() == 1
+        (effect,) = await after.effects()
+        assert (effect.status, effect.attempts, effect.lease_owner) == (EffectStatus.SENT, 2, None)
+        assert (after.said, after.calls) == (["success"], ["POST", "GET"])

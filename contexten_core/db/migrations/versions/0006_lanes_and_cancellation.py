@@ -26,6 +26,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table('outbox', schema=None) as batch_op:
         batch_op.add_column(sa.Column('uncertain', sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(sa.Column('lease_owner', sa.Text(), nullable=True))
 
     with op.batch_alter_table('runs', schema=None) as batch_op:
         batch_op.add_column(sa.Column('causes', sa.JSON().with_variant(postgresql.JSONB(), 'postgresql'), nullable=True))
@@ -56,6 +57,7 @@ def downgrade() -> None:
 
     with op.batch_alter_table('outbox', schema=None) as batch_op:
         batch_op.drop_index('ix_outbox_waiting', postgresql_where=sa.text("status = 'pending'"), sqlite_where=sa.text("status = 'pending'"))
+        batch_op.drop_column('lease_owner')
         batch_op.drop_column('uncertain')
 
     with op.batch_alter_table('events', schema=None) as batch_op:
