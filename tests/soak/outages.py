@@ -121,7 +121,8 @@ class Endurance:
         """Have effects looked up now that a worker which stands still left to others itself: it takes a minute else."""
         is_left = "status = 'pending' AND uncertain AND available_at < now() + make_interval(secs => %s)"
         past = "now() - interval '1 second'"
-        self.rows(f"UPDATE outbox SET available_at = {past} WHERE {is_left} RETURNING id", _CLAIM_SECONDS - _SURELY_LEFT_SECONDS)
+        seconds = _CLAIM_SECONDS - _SURELY_LEFT_SECONDS
+        self.rows(f"UPDATE outbox SET available_at = {past} WHERE {is_left} RETURNING id", seconds)
 
 
 def killed_workers(endurance: Endurance, *, kills: int, seed: int) -> list[float]:
