@@ -38,7 +38,7 @@ def _pattern(syntax: Syntax) -> re.Pattern[bytes]:
     blocks = {opening: rf"{_mark(opening)}(?s:.*?)(?:{_mark(closing)}|\Z)" for opening, closing in syntax.block}
     lines = {opening: rf"{_mark(opening)}[^\n]*" for opening in syntax.line}
     texts = {quote: rf"{quote}(?s:.*?)(?:{quote}|\Z)" for quote in syntax.texts}
-    quotes = {quote: rf"{quote}(?:[^{quote}\\\n]|\\(?s:.))*+{quote}?" for quote in syntax.quotes}
+    quotes = {quote: rf"{quote}[^{quote}\\\n]*+(?>(?:\\(?s:.)[^{quote}\\\n]*+)*){quote}?" for quote in syntax.quotes}
     pattern = f"(?P<comment>{_longest_first(blocks | lines)})|(?P<string>{_longest_first(texts | quotes)})"
     return re.compile(pattern.encode("ascii"))
 

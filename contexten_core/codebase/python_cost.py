@@ -18,9 +18,9 @@ _SEPARATORS = re.compile(rb"[,;:]|(?<![=!<>])=(?!=)|(?<![\w.\x80-\xff])(?:if|els
 _HEAD = re.compile(
     rb"[ \t\x0c]*+(?:async[ \t\x01]+)?(if|elif|else|for|while|with|try|except|finally|match|case)"
     + _NO_WORD
-    + rb"([^:()\[\]{}\n]*+(?:(?:"
+    + rb"([^:()\[\]{}\n]*+(?>(?:(?:"
     + GROUP
-    + rb"|:=)[^:()\[\]{}\n]*+)*+):(?!=)"
+    + rb"|:=)[^:()\[\]{}\n]*+)*)):(?!=)"
 )
 _GUARD = re.compile(rb"[ \t\x01)\]}]if" + _NO_WORD)
 _DEEPER = frozenset({b"if", b"elif", b"else", b"for", b"while", b"except", b"match"})

@@ -45,7 +45,7 @@ _LINE = re.compile(
     + rb")|[^\n])"
 )
 _TYPES = rb"(?:(?=\[)" + GROUP + _SPACE + rb"*)?"
-_REST = rb"[^:()\[\]{}\n]*+(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*+:"
+_REST = rb"[^:()\[\]{}\n]*+(?>(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*):"
 _DEF = re.compile(
     rb"(?:async" + _SPACE + rb"+)?def" + _SPACE + rb"+(" + _NAME + rb")" + _SPACE + rb"*" + _TYPES
     + rb"((?=\()" + GROUP + rb")" + _REST
@@ -61,7 +61,7 @@ _PARAMETER = re.compile(rb"[ \t\x01\\]*\*{0,2}[ \t\x01\\]*(" + _NAME + rb")")
 _KEYWORD = re.compile(rb"[ \t\x01\\]*" + _NAME + rb"[ \t\x01\\]*=(?!=)")
 _MATCH_HEADER = re.compile(rb"match(?:[ \t\x01\\]+(?:[^ \t\x01\\=.,:)\]};]|\.\.\.)|[(\[{\x02-])")
 _STARRED = re.compile(rb"except[ \t\x01\\]*\*")
-_CASE_HEADER = re.compile(rb"case" + _NO_WORD + rb"([^:()\[\]{}\n]*+(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*+):")
+_CASE_HEADER = re.compile(rb"case" + _NO_WORD + rb"([^:()\[\]{}\n]*+(?>(?:" + GROUP + rb"[^:()\[\]{}\n]*+)*)):")
 _ANY_GROUP = re.compile(GROUP)
 _GUARD = re.compile(rb"(?<![\w.\x80-\xff])if" + _NO_WORD)
 _WILDCARD = re.compile(

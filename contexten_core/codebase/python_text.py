@@ -5,6 +5,9 @@ and the line breaks inside of strings and brackets, and after backslashes, becom
 statements.
 Nothing moves, so a place in the result is a place in the source. All of it is done by regular expressions that take
 linear time, several times as fast as a syntax tree is walked.
+
+What repeats a group and gives nothing back is written `(?>(?:...)*)`, since `(?:...)*+` is wrong before Python 3.11.5
+(CPython's issue 106052).
 """
 
 import re
@@ -14,10 +17,10 @@ from contexten_core.codebase.count import Span
 
 _CLOSED = (
     rb"#[^\n]*"
-    rb'|"""[^"\\]*+(?:(?:\\.|"(?!""))[^"\\]*+)*+"""'
-    rb"|'''[^'\\]*+(?:(?:\\.|'(?!''))[^'\\]*+)*+'''"
-    rb'|"(?!"")[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
-    rb"|'(?!'')[^'\\\n]*+(?:\\.[^'\\\n]*+)*+'"
+    rb'|"""[^"\\]*+(?>(?:(?:\\.|"(?!""))[^"\\]*+)*)"""'
+    rb"|'''[^'\\]*+(?>(?:(?:\\.|'(?!''))[^'\\]*+)*)'''"
+    rb'|"(?!"")[^"\\\n]*+(?>(?:\\.[^"\\\n]*+)*)"'
+    rb"|'(?!'')[^'\\\n]*+(?>(?:\\.[^'\\\n]*+)*)'"
 )
 _TOKEN = re.compile(b"(" + _CLOSED + b")", re.DOTALL)
 # With what has no end: it ends with the text, or with its line.
@@ -28,7 +31,7 @@ _OWN_MARKS = (b"\x01", b"\x02", b"\x03")
 _WITHOUT_OWN_MARKS = bytes(ord("?") if bytes([byte]) in _OWN_MARKS else byte for byte in range(256))
 _FORMAT_PREFIX = re.compile(rb"(?<![\w.])(?:[fFtT][rR]?|[rR][fFtT])\Z")
 _FIELD = re.compile(
-    rb"\{\{|\}\}|\{([^{}'\"]*+(?:(?:'[^'\n]*+'|\"[^\"\n]*+\"|\{[^{}]*+\})[^{}'\"]*+)*+)\}",
+    rb"\{\{|\}\}|\{([^{}'\"]*+(?>(?:(?:'[^'\n]*+'|\"[^\"\n]*+\"|\{[^{}]*+\})[^{}'\"]*+)*))\}",
 )
 _INNER_STRING = re.compile(rb"\"[^\"\n]*+\"|'[^'\n]*+'")
 
@@ -106,7 +109,7 @@ def _nested(plain: bytes, levels: int) -> bytes:
     """Return a pattern for text with brackets in it, that many levels of them, which gives nothing back."""
     pattern = plain
     for _ in range(levels):
-        pattern = plain + rb"(?:[(\[{]" + pattern + rb"[)\]}]" + plain + rb")*+"
+        pattern = plain + rb"(?>(?:[(\[{]" + pattern + rb"[)\]}]" + plain + rb")*)"
     return pattern
 
 
@@ -114,7 +117,7 @@ _OPEN_AT_END = re.compile(rb"[(\[{]" + _nested(rb"[^()\[\]{}\n]*+", _SAME_LINE_L
 GROUP = rb"[(\[{]" + _nested(rb"[^()\[\]{}]*+", _LEVELS) + rb"[)\]}]"
 _GROUP = re.compile(GROUP)
 _EXPRESSION = re.compile(
-    rb"[^()\[\]{}!:=]*+(?:(?:" + GROUP + rb"|[!=<>:]=|=(?=\s*+\w))[^()\[\]{}!:=]*+)*+",
+    rb"[^()\[\]{}!:=]*+(?>(?:(?:" + GROUP + rb"|[!=<>:]=|=(?=\s*+\w))[^()\[\]{}!:=]*+)*)",
 )
 
 

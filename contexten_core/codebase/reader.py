@@ -32,7 +32,7 @@ _MODIFIERS = "modifiers"
 _METHODS = frozenset({"method_declaration", "constructor_declaration", "destructor_declaration"})
 _LABELS = frozenset({"label", "statement_identifier", "label_name"})
 _BETWEEN = re.compile(
-    rb"(?:[\s@]|export|default|abstract|async|static|pub(?:\([^)]*\))?|declare|/\*.*?\*/|//[^\n]*)*+", re.DOTALL
+    rb"(?>(?:[\s@]++|export|default|abstract|async|static|pub(?:\([^)]*\))?|declare|/\*.*?\*/|//[^\n]*)*)", re.DOTALL
 )
 _DECORATOR_MARKS = re.compile(r"\A(?:@|#!?\[|\[\[?)|\]?\]\Z")
 

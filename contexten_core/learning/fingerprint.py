@@ -56,8 +56,8 @@ _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _UNIT = r"(?:ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?|days?)"
 
 _PATHS: tuple[_Rule, ...] = (
-    (re.compile(rf"(?<!\w)[A-Za-z]:[\\/](?:{_PART}++[\\/])*+{_PART}*+"), _file_name),
-    (re.compile(rf"(?<![\w.>/~-])(?:\.\.)?(?:/{_PART}++)++/?"), _file_name),
+    (re.compile(rf"(?<!\w)[A-Za-z]:[\\/](?>(?:{_PART}++[\\/])*){_PART}*+"), _file_name),
+    (re.compile(rf"(?<![\w.>/~-])(?:\.\.)?(?>(?:/{_PART}++)+)/?"), _file_name),
 )
 
 _VARYING: tuple[_Rule, ...] = (
@@ -66,19 +66,19 @@ _VARYING: tuple[_Rule, ...] = (
     (re.compile(rf"\b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?\d{{1,2}} {_MONTH} \d{{4}}\b"), "<time>"),
     (re.compile(rf"\b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?{_MONTH} \d{{1,2}}(?:,? \d{{4}})?\b"), "<time>"),
     (re.compile(r"(?<![\w:.])\d{1,3}:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|GMT))?\b"), "<time>"),
-    (re.compile(r"<time>(?:[ ,]{0,2}<time>)++"), "<time>"),
+    (re.compile(r"<time>(?>(?:[ ,]{0,2}<time>)+)"), "<time>"),
     *_PATHS,
     (re.compile(r"\bsha(?:1|256|384|512)[-:][\w+/=]++"), "<id>"),
     (re.compile(r"\b0x[0-9a-fA-F]++\b"), "<id>"),
     (re.compile(r"\bv?(?=[a-f]*+\d)(?=\d*+[a-f])[0-9a-f]{7,64}\b"), "<id>"),
     (re.compile(r"@(?=[a-f]*+\d)[0-9a-f]{5,8}\b"), "@<id>"),
     (re.compile(rf"(?<![\w.])\d++(?:\.\d++)? ?{_UNIT}(?![a-zA-Z_])"), "<duration>"),
-    (re.compile(r"<duration>(?:,? ?<duration>)++"), "<duration>"),
+    (re.compile(r"<duration>(?>(?:,? ?<duration>)+)"), "<duration>"),
     (re.compile(r"(?<![\w.])\d++(?:\.\d++)? ?[kKMGT]?i?B\b"), "<size>"),
     (
         re.compile(
             r"(?P<kept>\b(?:(?i:exit|code|status|errno|signal)|HTTP(?:/\d(?:\.\d)?)?)[ :=]{1,2}\d{1,3}\b(?![.,]\d))"
-            r"|(?<!\w)v?\d++(?:[.,]\d++)*+(?![A-Za-z_])"
+            r"|(?<!\w)v?\d++(?>(?:[.,]\d++)*)(?![A-Za-z_])"
         ),
         _kept_or_number,
     ),

@@ -166,9 +166,10 @@ async def test_without_an_experiment_the_live_version_answers(lab: Lab) -> None:
 
 async def test_subjects_are_shared_out_and_stay_with_their_version(lab: Lab) -> None:
     experiment_id = await lab.start()
-    runs = await lab.runs(24)
-    first = [await lab.ask(run_id, f"acme/cashbox#{number}") for number, run_id in enumerate(runs[:12])]
-    again = [await lab.ask(run_id, f"acme/cashbox#{number}") for number, run_id in enumerate(runs[12:])]
+    # So many that it cannot be chance when they all get the same.
+    runs = await lab.runs(80)
+    first = [await lab.ask(run_id, f"acme/cashbox#{number}") for number, run_id in enumerate(runs[:40])]
+    again = [await lab.ask(run_id, f"acme/cashbox#{number}") for number, run_id in enumerate(runs[40:])]
     assert first == again
     assert {(choice.version, choice.probability) for choice in first} == {(1, 0.5), (2, 0.5)}
     found = await lab.results(experiment_id)
