@@ -229,8 +229,7 @@ class _Group:
     async def _round(self, calls: Sequence[_Call]) -> None:
         answers: list[tuple[bool, Any]]
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                answers = [(True, result) for result in await self._try(calls)]
+            answers = [(True, result) for result in await self._try(calls)]
         except Exception as error:
             logger.info("%d runs go on alone with a step: %s", len(calls), error, exc_info=True)
             answers = [(False, None)] * len(calls)
@@ -242,7 +241,10 @@ class _Group:
 
     async def _try(self, calls: Sequence[_Call]) -> Sequence[Any]:
         shared = SharedDatabase(self._runtime.database, sharing=len(calls))
-        async with shared.whole() as session:
+        async with asyncio.timeout(None) as limit, shared.whole() as session:
+            # Who waits for a connection locks nothing yet.
+            await session.connection()
+            limit.reschedule(asyncio.get_running_loop().time() + LONGEST_SECONDS)
             # The first step and the end write on the events, whose payloads may be large.
             lock = store.lock_all if calls[0].step in _ON_EVENTS else store.lock_epochs
             await lock(session, [call.run.event_id for call in calls])

@@ -57,6 +57,10 @@ async def record_outcome(record: StepRecord, target: Target, choice: Choice, out
             task_id=outcome.task_id,
             project_id=target.project_id,
         )
+        is_new, description = await reports.conclude(session, record, target, outcome, prompt=choice.slug)
+        await release.enqueue(session, released)
+        outputs = None if released is release.NOTHING else released.as_dict()
+        # Last: others wait for the prompt's row, and where the transaction is shared it is locked last, too.
         await count_outcome(
             session,
             prompt_id=choice.prompt_id,
@@ -71,7 +75,4 @@ async def record_outcome(record: StepRecord, target: Target, choice: Choice, out
             is_experiment=choice.experiment_id is not None,
             now=utc_now(),
         )
-        is_new, description = await reports.conclude(session, record, target, outcome, prompt=choice.slug)
-        await release.enqueue(session, released)
-        outputs = None if released is release.NOTHING else released.as_dict()
         return await record.complete(session, Recorded(is_new, description, outputs))

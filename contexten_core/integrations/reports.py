@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import Database
+from contexten_core.db.locks import hold
 from contexten_core.events import outbox_store, run_store, verbs_store
 from contexten_core.events.claim import RunRef, normalised
 from contexten_core.events.models import Conclusion, EffectStatus, EventProvider, RunModel
@@ -357,8 +358,8 @@ async def _say(
     run = await run_store.get(session, run_id)
     if run is None or run.repository_id is None or not stickies:
         return False
-    # What is read from here on holds until this transaction ends: no other report of the repository is made meanwhile.
-    await project_store.get_repository(session, run.repository_id, lock=True)
+    # What is read from here on holds until this transaction ends: no other report of the subject is made meanwhile.
+    await hold(session, f"report:{run.repository_id}:{run.subject}")
     now = await voice.database.now(session)
     runs = [
         _redacted(voice, replace(found, prompt=found.prompt or prompt) if found.run_id == run_id else found)
