@@ -1,8 +1,5 @@
 """What one process works with: its settings, its database, its git mirrors, and its name as a holder of leases."""
 
-import os
-import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +7,7 @@ from dataclasses import dataclass
 from contexten_core.db import Database
 from contexten_core.errors.handler import ErrorHandler
 from contexten_core.events.leases import LeaseKeeper
+from contexten_core.events.owners import new_owner
 from contexten_core.execution.git import GitMirrors
 from contexten_core.execution.seats import Seats
 from contexten_core.performance.monitor import PerformanceMonitor
@@ -63,7 +61,7 @@ async def open_runtime(
         name: what this process's predecessors were called too, all of which have ended.
     """
     database = Database(settings.db)
-    owner = ":".join([socket.gethostname(), str(os.getpid()), secrets.token_hex(4), *([name] if name else [])])
+    owner = new_owner(name)
     leases = LeaseKeeper(database, owner=owner, settings=settings)
     monitored = settings.enable_performance_monitoring
     try:

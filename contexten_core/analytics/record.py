@@ -60,7 +60,6 @@ async def record_outcome(record: StepRecord, target: Target, choice: Choice, out
         is_new, description = await reports.conclude(session, record, target, outcome, prompt=choice.slug)
         await release.enqueue(session, released)
         outputs = None if released is release.NOTHING else released.as_dict()
-        # Last: others wait for the prompt's row, and where the transaction is shared it is locked last, too.
         await count_outcome(
             session,
             prompt_id=choice.prompt_id,

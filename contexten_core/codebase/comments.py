@@ -29,11 +29,11 @@ def comments(*, text: bytes, syntax: Syntax) -> Iterator[Span]:
     """Yield where comments are, in order. Comments within comments, and code within strings, are not understood."""
     if not (syntax.line or syntax.block):
         return iter(())
-    return (match.span() for match in _pattern(syntax).finditer(text) if match.lastgroup == "comment")
+    return (match.span() for match in comment_pattern(syntax).finditer(text) if match.lastgroup == "comment")
 
 
 @cache
-def _pattern(syntax: Syntax) -> re.Pattern[bytes]:
+def comment_pattern(syntax: Syntax) -> re.Pattern[bytes]:
     """Compile a pattern that takes linear time: what opens always ends, with its line or the text if need be."""
     blocks = {opening: rf"{_mark(opening)}(?s:.*?)(?:{_mark(closing)}|\Z)" for opening, closing in syntax.block}
     lines = {opening: rf"{_mark(opening)}[^\n]*" for opening in syntax.line}

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from contexten_core.db.base import utc_now
+from contexten_core.db.sums import open_sums, write_sums
 from contexten_core.errors import ConfigurationError, ConflictError
 from contexten_core.faults import fault_point
 from contexten_core.settings import DatabaseConfig
@@ -97,7 +98,9 @@ class Database:
         opened = self._opened
         async with self._turn(opened), opened.sessions() as session:
             async with session.begin():
+                open_sums(session)
                 yield session
+                await write_sums(session)
                 await fault_point("before commit")
             await fault_point("after commit")
 

@@ -1,8 +1,7 @@
 """One transaction that several pieces of work share, as if each had one of its own: what they write goes together."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -15,18 +14,17 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.ddl import sort_tables
 
 from contexten_core.db.engine import Database
+from contexten_core.db.sums import open_sums, write_sums
 from contexten_core.errors import ConflictError
 from contexten_core.faults import fault_point
 
 _KNOWN = "known"
 _HOLD = "hold"
-_LATER = "later"
 _MADE = "made"
 UNKNOWN = object()
 
 T = TypeVar("T")
 R = TypeVar("R")
-Add = Callable[[AsyncSession, Mapping[str, float]], Awaitable[object]]
 
 
 def recalled(session: AsyncSession, *key: Hashable) -> Any:
@@ -41,7 +39,7 @@ def remember(session: AsyncSession, *key: Hashable, value: Any) -> None:
 
 def is_shared(session: AsyncSession) -> bool:
     """Tell whether several pieces of work share this session's transaction."""
-    return _LATER in session.info
+    return _MADE in session.info
 
 
 async def once(session: AsyncSession, *key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
@@ -53,19 +51,6 @@ async def once(session: AsyncSession, *key: Hashable, ask: Callable[[], Awaitabl
         found = await ask()
         remember(session, *key, value=found)
     return cast(T, found)
-
-
-async def add_up(session: AsyncSession, *key: Hashable, amounts: Mapping[str, float], add: Add) -> None:
-    """Add amounts to a row that many add to; where several share the transaction, once for all, just before its end.
-
-    The row is then locked for no longer than that.
-    """
-    if not is_shared(session):
-        await add(session, amounts)
-        return
-    waiting: dict[Any, tuple[Counter[str], Add]] = session.info[_LATER]
-    counted, _ = waiting.setdefault(key, (Counter(), add))
-    counted.update(amounts)
 
 
 def made(session: AsyncSession, model: type[R], row_id: UUID) -> R | None:
@@ -118,7 +103,8 @@ class SharedDatabase(Database):
         made = opened.sessions(sync_session_class=_LateSession, autoflush=False)
         async with self._turn(opened), made as session:
             async with session.begin():
-                session.info.update({_HOLD: True, _LATER: {}, _MADE: {}})
+                session.info.update({_HOLD: True, _MADE: {}})
+                open_sums(session)
                 self._session = session
                 try:
                     yield session
@@ -126,10 +112,7 @@ class SharedDatabase(Database):
                     self._session = None
                     session.info[_HOLD] = False
                 await session.flush()
-                waiting: dict[Any, tuple[Counter[str], Add]] = session.info.pop(_LATER)
-                # In one order, so that two transactions never wait for each other.
-                for _, (amounts, add) in sorted(waiting.items(), key=lambda item: str(item[0])):
-                    await add(session, amounts)
+                await write_sums(session)
                 await fault_point("before commit")
             await fault_point("after commit")
 

@@ -13,6 +13,7 @@ from contexten_core.db import utc_now
 from contexten_core.db.insert import insert_once
 from contexten_core.db.shared import UNKNOWN, is_shared, recalled, remember
 from contexten_core.events.models import EffectStatus, OutboxModel
+from contexten_core.events.owners import precedes
 
 
 async def enqueue(
@@ -79,8 +80,7 @@ async def expire_leases(session: AsyncSession, *, name: str, heir: str, now: dat
     """End the claims of all owners of that name but one, whose effects can then be looked up at once."""
     left = select(OutboxModel.id).where(
         OutboxModel.status == EffectStatus.PENDING,
-        OutboxModel.lease_owner.endswith(f":{name}", autoescape=True),
-        OutboxModel.lease_owner != heir,
+        precedes(OutboxModel.lease_owner, name=name, heir=heir),
     )
     ended = await session.execute(
         update(OutboxModel)

@@ -35,6 +35,7 @@ from contexten_core.events.models import (
     EventProvider,
     EventStatus,
 )
+from contexten_core.events.owners import precedes
 from contexten_core.security.encryption import Vault
 
 ENCRYPTED = {"encrypted": True}
@@ -176,8 +177,7 @@ async def expire_leases(session: AsyncSession, *, name: str, heir: str, now: dat
     """End the leases of all owners of that name but one, so that others can take on what those were handling."""
     left = select(EventModel.id).where(
         EventModel.status == EventStatus.PROCESSING,
-        EventModel.lease_owner.endswith(f":{name}", autoescape=True),
-        EventModel.lease_owner != heir,
+        precedes(EventModel.lease_owner, name=name, heir=heir),
         EventModel.lease_expires_at > now,
     )
     ended = await session.execute(

@@ -83,9 +83,7 @@ async def _settle(
     run.project_id, run.repository_id, run.commit_sha = place.project.id, place.repository.id, event.commit
     if isinstance(found, Target):
         run.commit_sha = found.commit
-        project = await store.get(session, found.project_id)
-        if project is not None:
-            project.last_activity_at = utc_now()
+        await store.count(session, found.project_id, now=utc_now())
     return await record.complete(session, found)
 
 

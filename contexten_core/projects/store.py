@@ -1,16 +1,19 @@
 """All SQL about projects, repositories and project settings."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import flag_modified
 
 from contexten_core.db.paging import Page, page
 from contexten_core.db.shared import once
+from contexten_core.db.sums import add_up
 from contexten_core.errors import ConfigurationError
 from contexten_core.projects.models import (
     ProjectConfigModel,
@@ -40,6 +43,22 @@ async def hold_project(session: AsyncSession, project_id: UUID) -> bool:
     statement = select(ProjectModel.id).where(ProjectModel.id == project_id)
     statement = statement.with_for_update(read=True, key_share=True)
     return (await session.execute(statement)).scalar_one_or_none() is not None
+
+
+async def count(
+    session: AsyncSession, project_id: UUID, changes: Mapping[str, int] = MappingProxyType({}), *, now: datetime
+) -> None:
+    """Note that something happens in a project, and add to its counts, just before the transaction commits.
+
+    A project that the session has loaded keeps the old ones.
+    """
+
+    async def add(session: AsyncSession, amounts: Mapping[str, float]) -> None:
+        counts = {name: getattr(ProjectModel, name) + int(change) for name, change in amounts.items() if change}
+        statement = update(ProjectModel).where(ProjectModel.id == project_id).values(**counts, last_activity_at=now)
+        await session.execute(statement.execution_options(synchronize_session=False))
+
+    await add_up(session, ProjectModel.__tablename__, project_id, amounts=changes, add=add)
 
 
 async def page_projects(

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contexten_core.db.shared import add_up, is_shared
+from contexten_core.db.sums import add_up
 from contexten_core.prompts import store, usage_store
 from contexten_core.prompts.experiments import statistics
 from contexten_core.prompts.experiments import store as experiment_store
@@ -78,7 +78,7 @@ async def count_outcome(
         template: the name of the template that was rendered, where it was not the prompt's own text.
         is_experiment: whether an experiment may have picked the version.
     """
-    if is_shared(session) and not await store.hold_prompt(session, prompt_id):
+    if not await store.hold_prompt(session, prompt_id):
         return
 
     async def add(session: AsyncSession, amounts: Mapping[str, float]) -> None:

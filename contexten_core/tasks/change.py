@@ -1,10 +1,9 @@
 """Create, change and delete tasks, under the rules of their states and with the events that tell of it.
 
-Rows are locked in one order: the graph, the task, then its projects in the order of their ids. A transaction that
+Rows are locked in one order: the graph, the task, then, just before the commit, its projects. A transaction that
 changes several tasks in an order of its own may have to be repeated on PostgreSQL.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from contexten_core.db.shared import made
 from contexten_core.errors import ConflictError, DependencyError, InvalidInputError
 from contexten_core.events.emit import TASK_COMPLETED, TASK_CREATED, TASK_FAILED, TASK_UPDATED, emit
 from contexten_core.events.models import EventModel
+from contexten_core.projects import store as project_store
 from contexten_core.security.text import one_line
 from contexten_core.tasks import store
 from contexten_core.tasks.inputs import TaskCreate, TaskUpdate
@@ -226,18 +226,11 @@ async def _check_parent(session: AsyncSession, task_id: UUID, parent_id: UUID) -
 
 
 async def _count(session: AsyncSession, *, before: _Place | None, after: _Place | None, now: datetime) -> None:
-    """Move a task from one place to another in the counts of the projects.
-
-    The last thing before the commit, because everybody who changes a task of the project waits for its row.
-    """
-    changes: dict[UUID, Counter[str]] = {}
+    """Move a task from one place to another in the counts of the projects."""
     for place, sign in ((before, -1), (after, 1)):
         if place is not None and place.project_id is not None:
-            counts = changes.setdefault(place.project_id, Counter())
-            for name, number in place.counts().items():
-                counts[name] += sign * number
-    for project_id in sorted(changes):
-        await store.count_in_project(session, project_id, changes[project_id], now=now)
+            counts = {name: sign * number for name, number in place.counts().items()}
+            await project_store.count(session, place.project_id, counts, now=now)
 
 
 async def _tell_of_end(

@@ -1,6 +1,6 @@
 """All SQL about tasks, what they depend on, their executions and their logs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from contexten_core.codebase.models import CodebaseModel
+from contexten_core.db.locks import hold
 from contexten_core.db.paging import Page, page
-from contexten_core.db.shared import add_up, made, once
+from contexten_core.db.shared import made, once
 from contexten_core.events.models import RunModel, RunStatus
 from contexten_core.projects.models import ProjectModel
 from contexten_core.tasks.models import (
@@ -24,7 +25,6 @@ from contexten_core.tasks.models import (
     TaskType,
 )
 
-_GRAPH_LOCK = 7_305_431_002_117
 _URGENCY = case(
     {TaskPriority.CRITICAL: 0, TaskPriority.HIGH: 1, TaskPriority.MEDIUM: 2}, value=TaskModel.priority, else_=3
 )
@@ -104,29 +104,12 @@ async def keep_project(session: AsyncSession, project_id: UUID) -> bool:
     return await once(session, ProjectModel, project_id, ask=ask)
 
 
-async def count_in_project(
-    session: AsyncSession, project_id: UUID, changes: Mapping[str, int], *, now: datetime
-) -> None:
-    """Add to a project's counts, and note that something happened in it.
-
-    The row stays locked until the transaction ends. A project that the session has loaded keeps the old counts.
-    """
-
-    async def add(session: AsyncSession, amounts: Mapping[str, float]) -> None:
-        counts = {name: getattr(ProjectModel, name) + int(change) for name, change in amounts.items() if change}
-        statement = update(ProjectModel).where(ProjectModel.id == project_id).values(**counts, last_activity_at=now)
-        await session.execute(statement.execution_options(synchronize_session=False))
-
-    await add_up(session, ProjectModel.__tablename__, project_id, amounts=changes, add=add)
-
-
 async def lock_graph(session: AsyncSession) -> None:
     """Let nobody else change what tasks depend on, or are part of, until this transaction ends.
 
-    SQLite has one writer anyway. Taken before any lock on a task.
+    Taken before any lock on a task.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        await session.execute(select(func.pg_advisory_xact_lock(_GRAPH_LOCK)))
+    await hold(session, "what tasks depend on")
 
 
 async def dependency(session: AsyncSession, task_id: UUID, depends_on: UUID) -> TaskDependencyModel | None:

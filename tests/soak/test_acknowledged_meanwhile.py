@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from contexten.emulators.sender import push_payload, sign_github
+from tests.e2e.conftest import household, make_stack  # noqa: F401 - fixtures
 from tests.e2e.test_supervision import make_repository
-from tests.functional.stacks import SECRET, GitHubProgram, Household, ServedStack, starting_lock
+from tests.functional.stacks import SECRET, GitHubProgram, ServedStack
 from tests.soak.web import IS_LONG
 
 pytestmark = [
@@ -31,22 +32,12 @@ HOSTILE = {
 
 
 @pytest.fixture
-def stack(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedStack]:
-    household = Household()
-    with closing(household), closing(GitHubProgram(tmp_path)) as github:
-        stack = ServedStack(
-            tmp_path / "stack",
-            household=household,
-            starting=starting_lock(tmp_path_factory.getbasetemp()),
-            GITHUB_API_URL=github.url,
-            MAX_CONCURRENT_COMMANDS="4",
-        )
-        try:
-            stack.start()
-            assert not stack.has_ended, stack.explain()
-            yield stack
-        finally:
-            stack.discard()
+def stack(make_stack: Callable[..., ServedStack], tmp_path: Path) -> Iterator[ServedStack]:  # noqa: F811 - the fixture
+    with closing(GitHubProgram(tmp_path)) as github:
+        stack = make_stack(GITHUB_API_URL=github.url, MAX_CONCURRENT_COMMANDS="4")
+        stack.start()
+        assert not stack.has_ended, stack.explain()
+        yield stack
 
 
 def test_hostile_commands_delay_no_acknowledgement(stack: ServedStack, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -24,8 +24,9 @@ from contexten_core.events.models import Conclusion
 from contexten_core.events.run_store import count_by_outcome
 from contexten_core.settings import Settings
 from deployments.attach import attached
+from tests.e2e.conftest import household, make_stack  # noqa: F401 - fixtures
 from tests.e2e.test_supervision import make_repository, pid_of
-from tests.functional.stacks import SECRET, GitHubProgram, Household, ServedStack, eventually, starting_lock
+from tests.functional.stacks import SECRET, GitHubProgram, ServedStack, eventually
 from tests.soak.web import IS_LONG
 
 pytestmark = [
@@ -122,24 +123,21 @@ def agent() -> Iterator[SlowAgent]:
 
 
 @pytest.fixture
-def stack(agent: SlowAgent, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedStack]:
-    household = Household()
-    with closing(household), closing(GitHubProgram(tmp_path)) as github:
-        stack = ServedStack(
-            tmp_path / "stack",
-            household=household,
-            starting=starting_lock(tmp_path_factory.getbasetemp()),
+def stack(
+    make_stack: Callable[..., ServedStack],  # noqa: F811 - the fixture
+    agent: SlowAgent,
+    tmp_path: Path,
+) -> Iterator[ServedStack]:
+    with closing(GitHubProgram(tmp_path)) as github:
+        stack = make_stack(
             GITHUB_API_URL=github.url,
             HOSTED_AGENTS=json.dumps({"slow": agent.url}),
             HOSTED_AGENT_TOKENS=json.dumps({"slow": "a token of the tests"}),
             DEBOUNCE_SECONDS="0",
         )
-        try:
-            stack.start()
-            assert not stack.has_ended, stack.explain()
-            yield stack
-        finally:
-            stack.discard()
+        stack.start()
+        assert not stack.has_ended, stack.explain()
+        yield stack
 
 
 def test_a_thousand_lifecycles_wait_at_once_while_the_web_stays_quick(

@@ -12,12 +12,14 @@ import pytest
 import contexten
 import contexten_core
 import deployments
+from contexten_core.codebase.comments import comment_pattern
+from contexten_core.codebase.languages import LANGUAGES
 
 ONE_CHARACTER = {_constants.IN, _constants.LITERAL, _constants.NOT_LITERAL, _constants.ANY}
 
 
 def patterns() -> dict[str, re.Pattern[Any]]:
-    """Return the compiled patterns of all modules, those in tables included."""
+    """Return the compiled patterns of all modules, those in tables included, and those made for languages."""
     found = {}
     for package in (contexten_core, contexten, deployments):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -25,6 +27,8 @@ def patterns() -> dict[str, re.Pattern[Any]]:
                 for name, value in vars(importlib.import_module(module.name)).items():
                     for number, pattern in enumerate(_patterns_in(value)):
                         found[f"{module.name}.{name} {number}"] = pattern
+    for language in LANGUAGES:
+        found[f"comments of {language.name}"] = comment_pattern(language.syntax)
     return found
 
 
