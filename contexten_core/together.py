@@ -6,7 +6,8 @@ them, nothing of it is kept, and each does the step alone: one run's failure is 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -29,13 +30,15 @@ from contexten_core.events.finish import Ignored, LifecycleResult, complete_run
 from contexten_core.events.models import Conclusion
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.events.steps import RETRIES, Step
+from contexten_core.execution.executor import executor_for
 from contexten_core.learning.mine import Mined
 from contexten_core.lifecycle import Code, Steps, handling, live
-from contexten_core.projects.resolve import Target
+from contexten_core.projects.resolve import Target, asks_nobody
 from contexten_core.prompts.models import Executor
 from contexten_core.prompts.select import Choice
 from contexten_core.runtime import Runtime
 from contexten_core.tasks.outcome import Outcome
+from contexten_core.tasks.trust import is_trusted
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,7 +47,10 @@ LONGEST_SECONDS = 5.0
 """A step of all that takes longer than this holds locks for too long: it is given up, and each does it alone."""
 
 PATIENCE_SECONDS = 0.25
-"""How long those of a group wait for one that does a step alone."""
+"""How long those of a group wait for the next one that does a step alone to join them."""
+
+LONGEST_WAIT_SECONDS = 2.0
+"""How long they wait for those in all, while these join them one after another."""
 
 _ORDER = (*Step, None)
 _ON_EVENTS = (Step.INGEST_EVENT, None)
@@ -85,13 +91,11 @@ def _steps(group: "_Group") -> Steps:
         return await group.together(run, Step.INGEST_EVENT, partial(_on(lifecycle.ingest_event), run))
 
     async def resolve_project(run: RunRef, event: NormalisedEvent) -> Target | Ignored:
-        # Comments may ask for something, and what names no commit has to be asked for one.
-        do = group.together if _is_push(event) else group.alone
+        do = group.together if asks_nobody(event) else group.alone
         return await do(run, Step.RESOLVE_PROJECT, partial(_on(lifecycle.resolve_project), run, event))
 
     async def select_prompt(run: RunRef, event: NormalisedEvent, target: Target) -> Choice | Ignored:
-        # Whose pull request it is may have to be asked.
-        do = group.together if _is_push(event) else group.alone
+        do = group.together if await group.trusts(event, target) else group.alone
         return await do(run, Step.SELECT_PROMPT, partial(_on(lifecycle.select_prompt), run, event, target))
 
     async def analyse_codebase(run: RunRef, target: Target) -> CodebaseSummary:
@@ -99,9 +103,10 @@ def _steps(group: "_Group") -> Steps:
         return await do(run, Step.ANALYSE_CODEBASE, partial(_on(lifecycle.analyse_codebase), run, target))
 
     async def execute_task(run: RunRef, event: NormalisedEvent, target: Target, choice: Choice, code: Code) -> Outcome:
-        do = group.together if choice.executor == Executor.REPLY else group.alone
-        execute = partial(_on(lifecycle.execute_task), run, event, target, choice, code)
-        return await do(run, Step.EXECUTE_TASK, partial(execute, say=_nobody))
+        execute = partial(partial(_on(lifecycle.execute_task), run, event, target, choice, code), say=_nobody)
+        if choice.executor == Executor.REPLY:
+            return await group.together(run, Step.EXECUTE_TASK, execute)
+        return await group.alone(run, Step.EXECUTE_TASK, execute, turn=group.turn(choice))
 
     async def record_analytics(run: RunRef, target: Target, choice: Choice, outcome: Outcome) -> Recorded:
         # A patch that is proposed is checked against the code.
@@ -144,10 +149,6 @@ def _nobody(_: str) -> None:
     """Show a log to nobody: it is stored."""
 
 
-def _is_push(event: NormalisedEvent) -> bool:
-    return event.type == "push" and event.commit is not None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Call:
     run: RunRef
@@ -162,9 +163,12 @@ class _Group:
     def __init__(self, runtime: Runtime, *, members: int) -> None:
         self._runtime = runtime
         self._busy = members
+        self._alone = 0
         self._waiting: list[_Call] = []
+        self._waiting_since = 0.0
+        self._patience: asyncio.TimerHandle | None = None
         self._working: set[asyncio.Task[None]] = set()
-        self._known: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        self._known: dict[Hashable, asyncio.Task[bool]] = {}
         self._unrecorded = _Unrecorded(runtime.database, settings=runtime.settings)
 
     def leave(self) -> None:
@@ -173,15 +177,26 @@ class _Group:
         self._look()
 
     async def knows(self, target: Target) -> bool:
-        """Tell whether a commit was analysed before; each is asked for once."""
-        key = (target.clone_url, target.commit)
+        """Tell whether a commit was analysed before."""
+        return await self._once((target.clone_url, target.commit), lambda: _is_known(self._runtime, target))
+
+    async def trusts(self, event: NormalisedEvent, target: Target) -> bool:
+        """Tell whether what an event brings may be worked on without asking."""
+        key = (event.type, event.actor, event.from_fork, target.repository, target.api_url)
+        return await self._once(key, lambda: is_trusted(self._runtime, event, target))
+
+    async def _once(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+        """Ask what is outside of the group's transactions, each question once."""
         if key not in self._known:
-            self._known[key] = asyncio.create_task(_is_known(self._runtime, target))
+            self._known[key] = asyncio.create_task(ask())
         return await asyncio.shield(self._known[key])
 
     async def together(self, run: RunRef, step: Step | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
         """Do a member's step once all members wait for one, or are busy no more."""
-        call = _Call(run, step, work, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        call = _Call(run, step, work, loop.create_future())
+        if not self._waiting:
+            self._waiting_since = loop.time()
         self._waiting.append(call)
         self._busy -= 1
         self._look()
@@ -194,21 +209,28 @@ class _Group:
             raise
         return cast(T, result) if done else await self.alone(run, step, work)
 
-    async def alone(self, _: RunRef, step: Step | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
-        """Do a member's step by itself; the others wait for it only a moment."""
-        has_left = False
-
-        def leave() -> None:
-            nonlocal has_left
-            has_left = True
-            self.leave()
-
-        patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, leave)
+    async def alone(
+        self,
+        _: RunRef,
+        step: Step | None,
+        work: Callable[[Runtime], Awaitable[T]],
+        *,
+        turn: AbstractAsyncContextManager[object] | None = None,
+    ) -> T:
+        """Do a member's step by itself, when its turn comes; the others wait for it only a moment."""
+        self._alone += 1
+        self.leave()
         try:
-            return await self._retried(step, work)
+            async with turn or nullcontext():
+                return await self._retried(step, work)
         finally:
-            patience.cancel()
-            self._busy += has_left
+            self._alone -= 1
+            self._busy += 1
+
+    def turn(self, choice: Choice) -> AbstractAsyncContextManager[object]:
+        """Return what to wait for before a prompt is carried out: on a checkout, that there will be a seat soon."""
+        executor = executor_for(choice.executor.value, self._runtime.settings)
+        return self._runtime.seats.soon if executor.needs_checkout else nullcontext()
 
     async def _retried(self, step: Step | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
         if step is None:
@@ -216,7 +238,21 @@ class _Group:
         return await retried(RETRIES[step], partial(work, self._runtime))
 
     def _look(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         if self._busy or not self._waiting:
+            return
+        if self._alone:
+            loop = asyncio.get_running_loop()
+            until = min(loop.time() + PATIENCE_SECONDS, self._waiting_since + LONGEST_WAIT_SECONDS)
+            self._patience = loop.call_at(until, self._begin)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Begin the earliest step that somebody waits for."""
+        if not self._waiting:
             return
         # Those who did a step alone may have come further, or less far.
         step = min((call.step for call in self._waiting), key=_ORDER.index)
@@ -241,7 +277,7 @@ class _Group:
 
     async def _try(self, calls: Sequence[_Call]) -> Sequence[Any]:
         shared = SharedDatabase(self._runtime.database, sharing=len(calls))
-        async with asyncio.timeout(None) as limit, shared.whole() as session:
+        async with self._runtime.seats.together, asyncio.timeout(None) as limit, shared.whole() as session:
             # Who waits for a connection locks nothing yet.
             await session.connection()
             limit.reschedule(asyncio.get_running_loop().time() + LONGEST_SECONDS)

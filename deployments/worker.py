@@ -1,6 +1,7 @@
 """The worker process: dispatcher, engine and outbox in one event loop."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -84,6 +85,8 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event,
             asyncio.create_task(cancellations.watch_prefect(seconds=poll), name="prefect-states"),
         ]
         stopping = asyncio.create_task(stop.wait())
+        # What is there now stays; the garbage collector need not look at it again and again.
+        gc.freeze()
         with signals_left_alone():
             ready()
             try:

@@ -1,6 +1,7 @@
 """Connections and transactions. Whoever opens a transaction here is the boundary; nobody else commits."""
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -10,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidRequestError
@@ -22,6 +24,8 @@ from contexten_core.db.sums import open_sums, write_sums
 from contexten_core.errors import ConfigurationError, ConflictError
 from contexten_core.faults import fault_point
 from contexten_core.settings import DatabaseConfig
+
+logger = logging.getLogger(__name__)
 
 _SQLITE_BUSY_MILLISECONDS = 30_000
 _IDLE_SECONDS = 15
@@ -233,7 +237,7 @@ class _SqliteConnection(sqlite3.Connection):
 
 
 def _postgresql_engine(address: URL, config: DatabaseConfig, connect_args: dict[str, Any]) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         async_address(address),
         echo=config.echo_sql,
         pool_size=config.pool_size,
@@ -243,6 +247,8 @@ def _postgresql_engine(address: URL, config: DatabaseConfig, connect_args: dict[
         pool_pre_ping=True,
         connect_args=connect_args,
     )
+    event.listen(engine.sync_engine, "checkin", _close_busy)
+    return engine
 
 
 def _sqlite_engine(address: URL, config: DatabaseConfig, connect_args: dict[str, Any]) -> AsyncEngine:
@@ -264,6 +270,13 @@ def _sqlite_engine(address: URL, config: DatabaseConfig, connect_args: dict[str,
 def _close_returned(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
     """Close what comes back to a pool that has been disposed of, which would leave it to the garbage collector."""
     if connection is not None:
+        record.close()
+
+
+def _close_busy(connection: Any, record: ConnectionPoolEntry) -> None:
+    """Close what comes back in the midst of a statement that was broken off, of which the next user would fail."""
+    if connection is not None and connection.info.transaction_status is TransactionStatus.ACTIVE:
+        logger.warning("a connection came back to the pool in the midst of a statement, and was closed")
         record.close()
 
 

@@ -148,10 +148,12 @@ class SharedDatabase(Database):
         self._rounds += 1
         try:
             # What the first ones write is that they begin: it can wait for what they end with.
-            if self._rounds > 1 and self._session is not None:
-                self._session.info[_HOLD] = False
-                await self._session.flush()
-                self._session.info[_HOLD] = True
+            # One that is made to stop may still be using the session while the others leave.
+            async with self._turn_of_one:
+                if self._rounds > 1 and self._session is not None:
+                    self._session.info[_HOLD] = False
+                    await self._session.flush()
+                    self._session.info[_HOLD] = True
         except SQLAlchemyError as error:
             moment.error = error
         finally:

@@ -164,7 +164,7 @@ async def _patiently(step: Step, call: Callable[[], Awaitable[T]]) -> T:
 async def _begin(record: StepRecord) -> EventHandlerModel:
     """Return the step's row: completed, or running from now on."""
     database, run = record.runtime.database, record.run
-    with BREAKERS.calling(DependencyKind.DATABASE, record.runtime.settings.db.kind):
+    with BREAKERS.calling(DependencyKind.DATABASE, database.engine.dialect.name):
         async with database.transaction() as session:
             await record.prove(session)
             row = await run_store.step(session, run_id=run.run_id, name=record.step)

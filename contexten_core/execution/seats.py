@@ -4,9 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+_STEPS_TOGETHER = 2
+
 
 class Seats:
     """Seats for what is carried out; who finds none waits until one is free, in the order of coming.
+
+    Attributes:
+        soon: for those of many that may begin, because they will find a seat for a checkout soon.
+        together: for the steps that many runs do together; those hold locks, and the fewer share the processor the
+            sooner each is over.
 
     Args:
         commands: how many assignments that work on a checkout run at once, whichever executor they have.
@@ -14,6 +21,9 @@ class Seats:
     """
 
     def __init__(self, *, commands: int, per_executor: Mapping[str, int]) -> None:
+        # While one waits for the database, the other has the processor.
+        self.together = asyncio.Semaphore(_STEPS_TOGETHER)
+        self.soon = asyncio.Semaphore(2 * commands)
         self._commands = asyncio.Semaphore(commands)
         self._of = {name: asyncio.Semaphore(most) for name, most in per_executor.items()}
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -72,6 +73,7 @@ class Outbox:
         self._posters = posters
         self._at_once = at_once
         self._running: dict[asyncio.Task[None], str] = {}
+        self._ended = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,26 +102,30 @@ class Outbox:
         Args:
             most: how many of one service are carried out at the same time, if that is to be fewer than usual.
         """
+        self._ended.clear()
         claimed = await self._claim(self._at_once if most is None else min(most, self._at_once))
         for effect, is_uncertain in claimed:
             task = asyncio.create_task(self._deliver(effect, is_uncertain=is_uncertain), name=effect.name)
             self._running[task] = _service(effect)
-            task.add_done_callback(self._running.pop)
+            task.add_done_callback(self._forget)
         if not claimed and not self._running:
             await expire_due(self._runtime)
         return len(claimed)
 
     async def wait(self, seconds: float) -> None:
-        """Wait until something that is in progress has ended, which may make room or a next effect, or so long."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        else:
-            await asyncio.sleep(seconds)
+        """Wait until an effect ends, or has since the last `start_due`: it may make room for a next one. Or so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
 
     async def drain(self) -> None:
         """Wait for the end of all that is in progress."""
         while self._running:
             await asyncio.wait(self._running)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._ended.set()
 
     async def _claim(self, at_once: int) -> list[tuple[OutboxModel, bool]]:
         """Claim effects, and return them with whether an earlier try may have been carried out."""

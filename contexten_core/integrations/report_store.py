@@ -161,6 +161,8 @@ def _cost(row: Row[Any]) -> Cost:
 
 async def excerpts(session: AsyncSession, run_ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the telling lines of the logs of those of these runs that have them."""
+    if not run_ids:
+        return {}
     excerpt = EventHandlerModel.output_data[("failure", "excerpt")].as_string()
     statement = select(EventHandlerModel.run_id, excerpt).where(
         EventHandlerModel.run_id.in_(run_ids),

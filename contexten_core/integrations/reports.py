@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import Database
 from contexten_core.db.locks import hold
+from contexten_core.db.shared import once
 from contexten_core.events import outbox_store, run_store, verbs_store
 from contexten_core.events.claim import RunRef, normalised
 from contexten_core.events.models import Conclusion, EffectStatus, EventProvider, RunModel
@@ -360,7 +361,7 @@ async def _say(
         return False
     # What is read from here on holds until this transaction ends: no other report of the subject is made meanwhile.
     await hold(session, f"report:{run.repository_id}:{run.subject}")
-    now = await voice.database.now(session)
+    now = await once(session, "now", ask=lambda: voice.database.now(session))
     runs = [
         _redacted(voice, replace(found, prompt=found.prompt or prompt) if found.run_id == run_id else found)
         for found in await report_store.runs_about(session, run, kinds=_LAYOUTS.keys(), now=now)

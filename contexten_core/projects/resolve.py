@@ -12,6 +12,7 @@ from contexten_core.events.models import EventProvider
 from contexten_core.events.normalise import NormalisedEvent
 from contexten_core.events.normalise_known import unknown
 from contexten_core.events.steps import StepRecord
+from contexten_core.events.verbs_parse import verb_of
 from contexten_core.execution.git_token import token_for
 from contexten_core.projects import store
 from contexten_core.projects.models import ProjectModel, ProjectStatus, RepositoryModel, RepositoryProvider
@@ -74,6 +75,11 @@ async def resolve(record: StepRecord, event: NormalisedEvent) -> Target | Ignore
     head = await asyncio.to_thread(_head, runtime, found)
     async with runtime.database.transaction() as session:
         return await _settle(session, record, event, place, replace(found, commit=head))
+
+
+def asks_nobody(event: NormalisedEvent) -> bool:
+    """Tell whether all that `resolve` needs to know of an event is in the database."""
+    return event.commit is not None and verb_of(event) is None
 
 
 async def _settle(

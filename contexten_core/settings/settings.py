@@ -75,7 +75,7 @@ class Settings(IntegrationsConfig, IngressConfig, ExecutionConfig):
     max_concurrent_operations: int = Field(default=1000, ge=1, description="Runs in flight, and requests, per process.")
     response_timeout_seconds: float = Field(default=2.0, gt=0, description="Longest an operation of the API may take.")
     max_concurrent_commands: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Commands of prompts that run at once."
+        default_factory=lambda: (os.cpu_count() or 1) + 2, ge=1, description="Commands of prompts that run at once."
     )
     lease_seconds: float = Field(default=15, gt=0, description="How long a silent worker keeps an event.")
     heartbeat_seconds: float = Field(default=5, gt=0, description="How often a worker renews its leases.")

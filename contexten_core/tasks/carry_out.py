@@ -50,12 +50,12 @@ async def carry_out(
         async with seats:
             return await _run(record, executor, assignment, log)
     mirror = open_mirror(record.runtime, target)
-    try:
-        await asyncio.to_thread(_check_out, mirror.checkout, target.commit, checkout)
-        async with seats:
+    async with seats:
+        try:
+            await asyncio.to_thread(_check_out, mirror.checkout, target.commit, checkout)
             return await _run(record, executor, assignment, log)
-    finally:
-        await asyncio.to_thread(remove_tree, workspace)
+        finally:
+            await asyncio.to_thread(remove_tree, workspace)
 
 
 async def _run(record: StepRecord, executor: Executor, assignment: Assignment, log: "_LogStream") -> Report:

@@ -79,16 +79,28 @@ async def verdict(record: StepRecord, event: NormalisedEvent, target: Target) ->
     Raises:
         OutboundError: GitHub does not answer for the moment; at the third try an approval is needed instead.
     """
-    if event.provider is not EventProvider.GITHUB or not event.type.startswith("pull_request"):
-        return Trusted()
-    if event.from_fork:
-        return NeedsApproval("the pull request comes from a fork")
-    if not can_ask(record.runtime.settings, _api_url(record.runtime, target)):
-        return Trusted()
+    if (known := _without_asking(record.runtime, event, target)) is not None:
+        return known
     async with record.runtime.database.reading() as session:
         row = await run_store.step(session, run_id=record.run.run_id, name=record.step)
     insist = row is not None and row.retry_count < _TRIES_BEFORE_WITHOUT
     return await _by_permission(record.runtime, target, event.actor or "", insist=insist)
+
+
+async def is_trusted(runtime: Runtime, event: NormalisedEvent, target: Target) -> bool:
+    """Tell whether `verdict` will say so; it then has nothing to ask for a while. What cannot be found out is a no."""
+    found = _without_asking(runtime, event, target)
+    if found is None:
+        found = await _by_permission(runtime, target, event.actor or "", insist=False)
+    return isinstance(found, Trusted)
+
+
+def _without_asking(runtime: Runtime, event: NormalisedEvent, target: Target) -> Trusted | NeedsApproval | None:
+    if event.provider is not EventProvider.GITHUB or not event.type.startswith("pull_request"):
+        return Trusted()
+    if event.from_fork:
+        return NeedsApproval("the pull request comes from a fork")
+    return None if can_ask(runtime.settings, _api_url(runtime, target)) else Trusted()
 
 
 async def _by_permission(runtime: Runtime, target: Target, actor: str, *, insist: bool) -> Trusted | NeedsApproval:

@@ -55,7 +55,8 @@ def test_the_database_is_restarted_in_the_midst(endurance: Endurance) -> None:
 
 
 def test_prefect_is_away_for_a_while(endurance: Endurance) -> None:
-    prefect_away(endurance, events=20, pause=0.1)
+    events, _ = prefect_away(endurance, events=20, pause=0.1)
+    endurance.all_done_once(events, within=60)
 
 
 def test_kill_9_of_the_worker_loses_and_doubles_nothing(endurance: Endurance) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,6 +31,8 @@ REPOSITORY = "octo/endurance"
 COMMAND = "sleep 0.7"
 _CLAIM_SECONDS, _SURELY_LEFT_SECONDS = 60, 8
 _MOST_STOPS = 20
+# GitHub takes a thousand statuses of a commit, and each run sends two.
+_PULLS_OF_A_COMMIT = 100
 MOST_CLAIMS = 1
 """Nothing is killed while an event has been claimed more often than this: with the third claim it is parked."""
 
@@ -42,6 +45,7 @@ class Endurance:
         self._github = github
         self._repository: DemoRepository = make_demo_repositories(folder).thermometer
         self._numbers = itertools.count(1)
+        self._head = self._repository.branch_head
         where = ("--clone-url", str(self._repository.path))
         assert stack.contexten("projects", "add", REPOSITORY, "--command", command, *where).code == 0
         database = attached(Settings(home=stack.home)).db.url
@@ -50,12 +54,14 @@ class Endurance:
 
     def send(self, *, within: float = 10.0) -> str:
         """Deliver the push to a pull request of its own, and return the event's id; no answer but 202 will do."""
-        repository = self._repository
+        repository, number = self._repository, next(self._numbers)
+        if number % _PULLS_OF_A_COMMIT == 0:
+            self._head = self._another_commit(str(number))
         payload = pull_request_payload(
             REPOSITORY,
-            next(self._numbers),
+            number,
             "synchronize",
-            repository.branch_head,
+            self._head,
             repository.head,
             repository.branch,
             repository.branch_message,
@@ -73,6 +79,14 @@ class Endurance:
         answer = httpx.post(url, content=body, headers=headers, timeout=within, trust_env=False)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["event_id"])
+
+    def _another_commit(self, name: str) -> str:
+        git = ["git", "-C", str(self._repository.path), "-c", "user.name=Mona", "-c", "user.email=mona@acme.example"]
+        tree, parent = f"{self._head}^{{tree}}", self._repository.head
+        made = subprocess.run([*git, "commit-tree", tree, "-p", parent, "-m", name], check=True, capture_output=True)
+        commit = made.stdout.decode().strip()
+        subprocess.run([*git, "update-ref", f"refs/heads/{name}", commit], check=True)
+        return commit
 
     def pid(self, name: str) -> int | None:
         """Return the process of a part of the stack, None while it has none."""
@@ -231,21 +245,23 @@ def restarted_database(endurance: Endurance, *, events: int, restarts: Sequence[
     endurance.all_done_once(sent, within=60 + events)
 
 
-def prefect_away(endurance: Endurance, *, events: int, pause: float) -> float:
-    """Stop Prefect's server while events come in, and return how long after its return all were handled, in seconds."""
+def prefect_away(endurance: Endurance, *, events: int, pause: float) -> tuple[list[str], float]:
+    """Stop Prefect's server while events come in; return them, and after how many seconds of its return all ended."""
     pid = endurance.pid("prefect")
     assert pid is not None
     os.kill(pid, SIGSTOP)
+    began = time.monotonic()
     try:
         sent = []
-        for _ in range(events):
+        for number in range(events):
+            time.sleep(max(began + number * pause - time.monotonic(), 0))
             sent.append(endurance.send())
-            time.sleep(pause)
     finally:
         os.kill(pid, SIGCONT)
     back_at = time.monotonic()
-    endurance.all_done_once(sent, within=60 + events)
-    return time.monotonic() - back_at
+    left = "SELECT 1 FROM events WHERE provider = 'github' AND processed_at IS NULL LIMIT 1"
+    eventually(lambda: not endurance.rows(left), within=60 + events, what="the end of all runs", every=0.5)
+    return sent, time.monotonic() - back_at
 
 
 def restart(endurance: Endurance, name: str, number: Signals) -> None:

@@ -92,6 +92,8 @@ def test_the_database_is_restarted_again_and_again(endure: MakeEndurance) -> Non
 
 
 def test_prefect_is_away_for_long(endure: MakeEndurance) -> None:
-    seconds = prefect_away(endure(command="true"), events=int(AWAY_SECONDS * 10), pause=0.1)
+    endurance = endure(command="true")
+    events, seconds = prefect_away(endurance, events=int(AWAY_SECONDS * 10), pause=0.1)
     print(f"all was done {seconds:.0f} s after Prefect's return")
+    endurance.all_done_once(events, within=60 + len(events))
     assert seconds <= BACK_SECONDS

@@ -268,7 +268,7 @@ async def test_a_command_is_ended_when_its_task_is_cancelled(bench: "Bench") -> 
     assert [execution.status for execution in history.executions] == [TaskStatus.CANCELLED]
 
 
-async def test_no_more_commands_run_at_once_than_allowed(bench: "Bench") -> None:
+async def test_no_more_commands_run_at_once_than_allowed_and_who_waits_takes_up_no_disk(bench: "Bench") -> None:
     runtime = bench.worker.runtime
     async with AsyncExitStack() as taken:
         for _ in range(runtime.settings.max_concurrent_commands):
@@ -276,9 +276,11 @@ async def test_no_more_commands_run_at_once_than_allowed(bench: "Bench") -> None
         bench.use_shell("echo begun")
         running = asyncio.create_task(bench.execute())
         async with asyncio.timeout(30):
-            while not any(bench.checkouts.glob("*/code/README.md")):  # noqa: ASYNC110 - git writes it
+            while not (await bench.history()).executions:  # noqa: ASYNC110 - it is stored
                 await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
         assert bench.heard == []
+        assert not any(bench.checkouts.glob("*"))
 
     assert (await running).succeeded
     assert "".join(bench.heard) == "begun\n"
