@@ -6,6 +6,7 @@ them, nothing of it is kept, and each does the step alone: one run's failure is 
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -99,8 +100,11 @@ def _steps(group: "_Group") -> Steps:
         return await do(run, Step.SELECT_PROMPT, partial(_on(lifecycle.select_prompt), run, event, target))
 
     async def analyse_codebase(run: RunRef, target: Target) -> CodebaseSummary:
-        do = group.together if await group.knows(target) else group.alone
-        return await do(run, Step.ANALYSE_CODEBASE, partial(_on(lifecycle.analyse_codebase), run, target))
+        analyse = partial(_on(lifecycle.analyse_codebase), run, target)
+        if await group.knows(target):
+            return await group.together(run, Step.ANALYSE_CODEBASE, analyse)
+        # The first one leaves nothing to analyse to the others of its commit.
+        return await group.alone(run, Step.ANALYSE_CODEBASE, analyse, turn=group.analysing[target.commit])
 
     async def execute_task(run: RunRef, event: NormalisedEvent, target: Target, choice: Choice, code: Code) -> Outcome:
         execute = partial(partial(_on(lifecycle.execute_task), run, event, target, choice, code), say=_nobody)
@@ -168,6 +172,7 @@ class _Group:
         self._waiting_since = 0.0
         self._patience: asyncio.TimerHandle | None = None
         self._working: set[asyncio.Task[None]] = set()
+        self.analysing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._known: dict[Hashable, asyncio.Task[bool]] = {}
         self._unrecorded = _Unrecorded(runtime.database, settings=runtime.settings)
 
