@@ -100,11 +100,7 @@ def _steps(group: "_Group") -> Steps:
         return await do(run, Step.SELECT_PROMPT, partial(_on(lifecycle.select_prompt), run, event, target))
 
     async def analyse_codebase(run: RunRef, target: Target) -> CodebaseSummary:
-        analyse = partial(_on(lifecycle.analyse_codebase), run, target)
-        if await group.knows(target):
-            return await group.together(run, Step.ANALYSE_CODEBASE, analyse)
-        # The first one leaves nothing to analyse to the others of its commit.
-        return await group.alone(run, Step.ANALYSE_CODEBASE, analyse, turn=group.analysing[target.commit])
+        return await group.analyse(run, target, partial(_on(lifecycle.analyse_codebase), run, target))
 
     async def execute_task(run: RunRef, event: NormalisedEvent, target: Target, choice: Choice, code: Code) -> Outcome:
         execute = partial(partial(_on(lifecycle.execute_task), run, event, target, choice, code), say=_nobody)
@@ -172,7 +168,7 @@ class _Group:
         self._waiting_since = 0.0
         self._patience: asyncio.TimerHandle | None = None
         self._working: set[asyncio.Task[None]] = set()
-        self.analysing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._analysing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._known: dict[Hashable, asyncio.Task[bool]] = {}
         self._unrecorded = _Unrecorded(runtime.database, settings=runtime.settings)
 
@@ -231,6 +227,12 @@ class _Group:
         finally:
             self._alone -= 1
             self._busy += 1
+
+    async def analyse(self, run: RunRef, target: Target, work: Callable[[Runtime], Awaitable[T]]) -> T:
+        """Do the step together for a commit that is known, else one after another: the first leaves little to do."""
+        if await self.knows(target):
+            return await self.together(run, Step.ANALYSE_CODEBASE, work)
+        return await self.alone(run, Step.ANALYSE_CODEBASE, work, turn=self._analysing[target.commit])
 
     def turn(self, choice: Choice) -> AbstractAsyncContextManager[object]:
         """Return what to wait for before a prompt is carried out: on a checkout, that there will be a seat soon."""
