@@ -6,9 +6,8 @@ them, nothing of it is kept, and each does the step alone: one run's failure is 
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -168,7 +167,7 @@ class _Group:
         self._waiting_since = 0.0
         self._patience: asyncio.TimerHandle | None = None
         self._working: set[asyncio.Task[None]] = set()
-        self._analysing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._analysed: dict[tuple[str, str], asyncio.Event] = {}
         self._known: dict[Hashable, asyncio.Task[bool]] = {}
         self._unrecorded = _Unrecorded(runtime.database, settings=runtime.settings)
 
@@ -219,20 +218,33 @@ class _Group:
         turn: AbstractAsyncContextManager[object] | None = None,
     ) -> T:
         """Do a member's step by itself, when its turn comes; the others wait for it only a moment."""
+        with self._away():
+            async with turn or nullcontext():
+                return await self._retried(step, work)
+
+    @contextmanager
+    def _away(self) -> Iterator[None]:
         self._alone += 1
         self.leave()
         try:
-            async with turn or nullcontext():
-                return await self._retried(step, work)
+            yield
         finally:
             self._alone -= 1
             self._busy += 1
 
     async def analyse(self, run: RunRef, target: Target, work: Callable[[Runtime], Awaitable[T]]) -> T:
-        """Do the step together for a commit that is known, else one after another: the first leaves little to do."""
-        if await self.knows(target):
-            return await self.together(run, Step.ANALYSE_CODEBASE, work)
-        return await self.alone(run, Step.ANALYSE_CODEBASE, work, turn=self._analysing[target.commit])
+        """Do the step together for a commit that is known; of one that is not, the first of the group does it alone."""
+        if not await self.knows(target):
+            key = (target.clone_url, target.commit)
+            if key not in self._analysed:
+                analysed = self._analysed[key] = asyncio.Event()
+                try:
+                    return await self.alone(run, Step.ANALYSE_CODEBASE, work)
+                finally:
+                    analysed.set()
+            with self._away():
+                await self._analysed[key].wait()
+        return await self.together(run, Step.ANALYSE_CODEBASE, work)
 
     def turn(self, choice: Choice) -> AbstractAsyncContextManager[object]:
         """Return what to wait for before a prompt is carried out: on a checkout, that there will be a seat soon."""

@@ -1,12 +1,16 @@
 """Many runs handled at once end as each would alone, and what breaks one breaks no other."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from contexten.emulators.repositories import DemoRepository, make_demo_repositories
+from contexten.emulators.sender import GitHubDelivery, pull_request_payload
 from contexten_core.db.base import BaseModel
 from contexten_core.errors import LeaseLostError
 from contexten_core.events.claim import RunRef, claim_events
@@ -49,6 +53,22 @@ async def claimed_fixture(worker: "Worker", push: "Push", thermometer: DemoRepos
     for number in range(4):
         await worker.receive(push(thermometer.full_name, commit=thermometer.head, branch=f"bench-{number}"))
     return await claim_events(worker.runtime, limit=10)
+
+
+@contextmanager
+def counted_commits(worker: "Worker") -> Iterator[list[None]]:
+    """Collect an item for every transaction that is committed meanwhile."""
+    commits: list[None] = []
+
+    def note(_: object) -> None:
+        commits.append(None)
+
+    engine = worker.database.engine.sync_engine
+    event.listen(engine, "commit", note)
+    try:
+        yield commits
+    finally:
+        event.remove(engine, "commit", note)
 
 
 async def rows(worker: "Worker", model: type[BaseModel]) -> list[Any]:
@@ -98,11 +118,52 @@ async def test_a_run_that_was_begun_alone_goes_on_at_its_first_open_step(
     worker: "Worker", claimed: list[RunRef]
 ) -> None:
     begun = claimed[0]
-    event = await worker.ingest(begun)
-    await worker.resolve(begun, event)
+    await worker.resolve(begun, await worker.ingest(begun))
     before = [step.completed_at for step in (await worker.history(begun)).steps]
     await live_together(worker.runtime, claimed)
     history = await worker.history(begun)
 
     assert history.run.status is RunStatus.COMPLETED
     assert [step.completed_at for step in history.steps][:2] == before
+
+
+async def test_pull_requests_go_together_as_pushes_do(
+    worker: "Worker", claimed: list[RunRef], thermometer: DemoRepository
+) -> None:
+    with counted_commits(worker) as of_pushes:
+        await live_together(worker.runtime, claimed)
+    for number in range(4):
+        payload = pull_request_payload(
+            thermometer.full_name,
+            number + 1,
+            "synchronize",
+            thermometer.head,
+            thermometer.parent,
+            f"bench-{number}",
+            "Read the roof",
+            "mona",
+            at=datetime(2026, 1, 7, 10, number, tzinfo=UTC),
+        )
+        await worker.receive(GitHubDelivery(event="pull_request", payload=payload))
+    runs = await claim_events(worker.runtime, limit=10)
+    with counted_commits(worker) as of_pull_requests:
+        ended = await live_together(worker.runtime, runs)
+
+    assert [end.conclusion for end in ended if isinstance(end, LifecycleResult)] == [Conclusion.SUCCESS] * 4
+    assert len(of_pull_requests) <= len(of_pushes)
+
+
+async def test_those_whose_commands_end_one_after_another_go_on_together(
+    worker: "Worker", push: "Push", thermometer: DemoRepository
+) -> None:
+    await worker.add_project(thermometer.full_name, clone_url=str(thermometer.path), command="true")
+    await worker.walk(await worker.take_on(push(thermometer.full_name, commit=thermometer.head, branch="first")))
+    for number in range(4):
+        await worker.receive(push(thermometer.full_name, commit=thermometer.head, branch=f"bench-{number}"))
+    runs = await claim_events(worker.runtime, limit=10)
+    with counted_commits(worker) as commits:
+        ended = await live_together(worker.runtime, runs)
+
+    assert [end.conclusion for end in ended if isinstance(end, LifecycleResult)] == [Conclusion.SUCCESS] * 4
+    # Three of each command's own; four steps before it and three behind it, of which some may not have met.
+    assert len(commits) <= 3 * 4 + 4 + 3 + 3

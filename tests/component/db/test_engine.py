@@ -222,3 +222,16 @@ async def test_a_task_that_outlives_the_transaction_it_began_in_takes_its_turn(t
         await asyncio.sleep(0.01)
     await task
     await database.close()
+
+
+async def test_a_connection_left_in_the_midst_of_a_statement_is_lent_to_nobody(database: Database) -> None:
+    if database.is_sqlite:
+        return
+    for _ in range(database.engine.pool.size()):  # type: ignore[attr-defined]  # of a queue
+        async with database.engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            assert raw.driver_connection is not None
+            raw.driver_connection.pgconn.send_query(b"SELECT pg_sleep(60)")
+
+    async with asyncio.timeout(30):
+        await database.ping()

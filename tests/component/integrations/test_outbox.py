@@ -383,3 +383,13 @@ async def test_what_a_worker_died_with_its_successor_looks_up_at_once(
         (effect,) = await after.effects()
         assert (effect.status, effect.attempts, effect.lease_owner) == (EffectStatus.SENT, 2, None)
         assert (after.said, after.calls) == (["success"], ["POST", "GET"])
+
+
+async def test_what_has_ended_since_the_last_look_is_not_waited_for(dispatcher: "Dispatcher") -> None:
+    await dispatcher.enqueue("pending")
+    runtime = dispatcher.worker.runtime
+    async with Outbox(runtime, posters_of(runtime.settings, runtime.database)) as outbox:
+        assert await outbox.start_due() == 1
+        await outbox.drain()
+        async with asyncio.timeout(30):
+            await outbox.wait(600)
