@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from contexten_core.db import Database
+from contexten_core.db.joined import JoinedDatabase
 from contexten_core.errors.handler import ErrorHandler
 from contexten_core.events.leases import LeaseKeeper
 from contexten_core.events.owners import new_owner
@@ -24,6 +25,7 @@ class Runtime:
     """Handed to every core call.
 
     Attributes:
+        joined: the same database, for those who write much at once.
         seats: bounds how much is carried out at once.
         errors: where what goes wrong is counted.
         performance: where what each step takes is measured; None when monitoring is off.
@@ -35,6 +37,7 @@ class Runtime:
 
     settings: Settings
     database: Database
+    joined: JoinedDatabase
     errors: ErrorHandler
     performance: PerformanceMonitor | None
     vault: Vault
@@ -69,6 +72,7 @@ async def open_runtime(
             yield Runtime(
                 settings=settings,
                 database=database,
+                joined=JoinedDatabase(database),
                 errors=ErrorHandler(database, settings=settings, component=component),
                 performance=PerformanceMonitor(database=database, settings=settings, source=owner)
                 if monitored

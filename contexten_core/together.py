@@ -14,13 +14,14 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core import lifecycle
 from contexten_core.analytics.record import Recorded
 from contexten_core.codebase import store as codebase_store
 from contexten_core.codebase.examine import CodebaseSummary, open_mirror
 from contexten_core.codebase.models import CodebaseStatus
-from contexten_core.db.shared import SharedDatabase
+from contexten_core.db.shared import SharedDatabase, share
 from contexten_core.errors import ContextenError
 from contexten_core.errors.handler import ErrorHandler
 from contexten_core.errors.retries import retried
@@ -43,9 +44,6 @@ from contexten_core.tasks.trust import is_trusted
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LONGEST_SECONDS = 5.0
-"""A step of all that takes longer than this holds locks for too long: it is given up, and each does it alone."""
-
 PATIENCE_SECONDS = 0.25
 """How long those of a group wait for the next one that does a step alone to join them."""
 
@@ -53,13 +51,12 @@ LONGEST_WAIT_SECONDS = 2.0
 """How long they wait for those in all, while these join them one after another."""
 
 _ORDER = (*Step, None)
-_ON_EVENTS = (Step.INGEST_EVENT, None)
 _Work = Callable[[Runtime], Awaitable[Any]]
 
 
 async def live_together(runtime: Runtime, runs: Sequence[RunRef]) -> list[LifecycleResult | BaseException]:
     """Handle events together, and return how the run of each ended, or what broke it."""
-    group = _Group(runtime, members=len(runs))
+    group = _Group(replace(runtime, database=runtime.joined), members=len(runs))
     return await asyncio.gather(*(_live(runtime, group, run) for run in runs), return_exceptions=True)
 
 
@@ -295,27 +292,26 @@ class _Group:
                 call.result.set_result(answer)
 
     async def _try(self, calls: Sequence[_Call]) -> Sequence[Any]:
-        shared = SharedDatabase(self._runtime.database, sharing=len(calls))
-        async with self._runtime.seats.together, asyncio.timeout(None) as limit, shared.whole() as session:
-            # Who waits for a connection locks nothing yet.
-            await session.connection()
-            limit.reschedule(asyncio.get_running_loop().time() + LONGEST_SECONDS)
-            # The first step and the end write on the events, whose payloads may be large.
-            lock = store.lock_all if calls[0].step in _ON_EVENTS else store.lock_epochs
-            await lock(session, [call.run.event_id for call in calls])
-            await run_store.recall_all(session, [call.run.run_id for call in calls], step=calls[0].step)
-            if calls[0].step is Step.RECORD_ANALYTICS:
-                await outbox_store.recall_all(session, [call.run.run_id for call in calls])
-            runtime = replace(self._runtime, database=shared, errors=self._unrecorded)
-            async with asyncio.TaskGroup() as working:
-                tasks = [working.create_task(self._one(shared, runtime, call)) for call in calls]
-            return [task.result() for task in tasks]
+        works = [partial(self._on_shared, call.work) for call in calls]
+        async with self._runtime.seats.together:
+            return await share(self._runtime.database, works, first=partial(_look_ahead, calls))
 
-    async def _one(self, shared: SharedDatabase, runtime: Runtime, call: _Call) -> Any:
-        try:
-            return await call.work(runtime)
-        finally:
-            await shared.leave()
+    async def _on_shared(self, work: _Work, shared: SharedDatabase) -> Any:
+        return await work(replace(self._runtime, database=shared, errors=self._unrecorded))
+
+
+async def _look_ahead(calls: Sequence[_Call], session: AsyncSession) -> None:
+    """Lock and read at once what every step needs of its event and its run."""
+    step, run_ids = calls[0].step, [call.run.run_id for call in calls]
+    event_ids = [call.run.event_id for call in calls]
+    # The end writes on the events, whose payloads may be large; the first step alone reads these.
+    if step in (Step.INGEST_EVENT, None):
+        await store.lock_all(session, event_ids, payloads=step is not None)
+    else:
+        await store.lock_epochs(session, event_ids)
+    await run_store.recall_all(session, run_ids, step=step)
+    if step is Step.RECORD_ANALYTICS:
+        await outbox_store.recall_all(session, run_ids)
 
 
 async def _is_known(runtime: Runtime, target: Target) -> bool:

@@ -32,6 +32,9 @@ class PrivateMount:
 class RestartPolicy:
     """When a child that died is started again, and when that is given up.
 
+    By default it is started again soon, since others wait for it, and never given up: a part that has come up once is
+    wanted for as long as the stack is, and what it lacks may come back by itself.
+
     Attributes:
         first_delay: seconds before the first restart; doubled for each further one.
         longest_delay: seconds that a delay never exceeds.
@@ -40,9 +43,9 @@ class RestartPolicy:
     """
 
     first_delay: float = 0.5
-    longest_delay: float = 30.0
-    healthy_after: float = 60.0
-    attempts: int | None = 8
+    longest_delay: float = 2.0
+    healthy_after: float = 10.0
+    attempts: int | None = None
 
     def delay(self, failures: int) -> float:
         """Seconds to wait after the given number (1 or more) of deaths in a row."""

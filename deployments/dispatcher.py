@@ -31,6 +31,8 @@ _BATCH = 50
 _ADMIT_BATCH = 200
 _PAUSE_SECONDS = 1.0
 _REAP_SECONDS = 2.0
+# How often to look, while nothing waits, for what workers that went away have left.
+_TAKE_OVER_SECONDS = 1.0
 _STARTS_AT_ONCE = 4
 _LEAST_TOGETHER = 2
 _BURSTS_AT_ONCE = 2
@@ -57,6 +59,7 @@ class _Dispatcher:
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._is_bursting = False
         self._bursts: dict[UUID, float] = {}
+        self._claimed_at = 0.0
 
     async def dispatch(self, listener: Listener) -> None:
         while True:
@@ -87,9 +90,13 @@ class _Dispatcher:
         admitted = await admit_events(self._runtime, limit=_ADMIT_BATCH)
         if not self._engine.free or self._engine.is_paused(LIFECYCLE):
             return admitted
-        self._is_bursting = await self._wants_burst()
+        waiting = await self._count_waiting()
+        self._is_bursting = wants_burst(waiting, self._is_bursting, self._runtime.settings)
         if self._is_bursting and not self._may_burst():
             return admitted
+        if not waiting and monotonic() - self._claimed_at < _TAKE_OVER_SECONDS:
+            return admitted
+        self._claimed_at = monotonic()
         most = self._runtime.settings.burst_size if self._is_bursting else min(self._engine.free, _BATCH)
         room = max(self._runtime.settings.max_concurrent_operations - len(self._runs), 0)
         claimed = await claim_events(self._runtime, limit=min(most, room)) if room else []
@@ -97,12 +104,11 @@ class _Dispatcher:
             await asyncio.sleep(_PAUSE_SECONDS)
         return max(admitted, len(claimed))
 
-    async def _wants_burst(self) -> bool:
-        settings = self._runtime.settings
+    async def _count_waiting(self) -> int:
+        """Count the events that wait for a worker; more than begin a burst need not be counted."""
         async with self._runtime.database.reading() as session:
             now = await self._runtime.database.now(session)
-            waiting = await dispatch_store.backlog(session, now=now, most=settings.burst_from)
-        return wants_burst(waiting, self._is_bursting, settings)
+            return await dispatch_store.backlog(session, now=now, most=self._runtime.settings.burst_from)
 
     def _may_burst(self) -> bool:
         """Tell whether another burst may begin: what is handled takes the processor, what waits outside does not."""

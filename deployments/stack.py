@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from contexten_core.db import migrate, utc_now
 from contexten_core.execution.trees import remove_tree
 from contexten_core.settings import DatabaseConfig, DatabaseKind, Settings, as_environment
-from deployments.child import Child, RestartPolicy
+from deployments.child import Child
 from deployments.embedded_postgres import EmbeddedPostgres
 from deployments.home import Home
 from deployments.listening import LISTEN_FD_VARIABLE, listen
@@ -39,9 +39,6 @@ _START_SECONDS = 120.0
 _WEB_PATIENCE = 8.0
 _HAND_BACK_PATIENCE = 6.0
 _OTHERS_STOP_WITHIN = 15.0
-# A part that has come up once is wanted for as long as the stack is: what it lacks may come back by itself.
-# Soon, since what a worker that died has left can be taken up once its leases have run out.
-_FOR_EVER = RestartPolicy(longest_delay=2.0, healthy_after=10.0, attempts=None)
 _ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
 Say = Callable[[str], None]
@@ -248,7 +245,6 @@ class StackBuilder:
             start_timeout=_START_SECONDS,
             patience=patience,
             hurry_signals=(SIGINT,),
-            restart=_FOR_EVER,
             inherited=inherited,
         )
 

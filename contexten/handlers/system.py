@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.analytics.change import create_analytics
@@ -116,5 +117,6 @@ def _task(data: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _existing(session: AsyncSession, model: type[TaskModel | ProjectModel], row_id: str | None) -> UUID | None:
     """Return the id of a row that is still there: an event is handled after its change, and may outlive the row."""
-    found = await session.get(model, UUID(row_id)) if row_id else None
-    return None if found is None else found.id
+    if not row_id:
+        return None
+    return (await session.execute(select(model.id).where(model.id == UUID(row_id)))).scalar_one_or_none()

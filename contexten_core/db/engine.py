@@ -1,17 +1,19 @@
 """Connections and transactions. Whoever opens a transaction here is the boundary; nobody else commits."""
 
 import asyncio
+import json
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg.pq import TransactionStatus
+from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidRequestError
@@ -26,6 +28,7 @@ from contexten_core.faults import fault_point
 from contexten_core.settings import DatabaseConfig
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _SQLITE_BUSY_MILLISECONDS = 30_000
 _IDLE_SECONDS = 15
@@ -107,6 +110,14 @@ class Database:
                 await write_sums(session)
                 await fault_point("before commit")
             await fault_point("after commit")
+
+    async def transact(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Do work that can be done again in a transaction, and return what it returns.
+
+        Where many do so at once, the database may have their work share one: see `JoinedDatabase`.
+        """
+        async with self.transaction() as session:
+            return await work(session)
 
     @asynccontextmanager
     async def _turn(self, opened: "_Open") -> AsyncIterator[None]:
@@ -246,6 +257,7 @@ def _postgresql_engine(address: URL, config: DatabaseConfig, connect_args: dict[
         pool_recycle=config.pool_recycle,
         pool_pre_ping=True,
         connect_args=connect_args,
+        json_deserializer=_read_json,
     )
     event.listen(engine.sync_engine, "checkin", _close_busy)
     return engine
@@ -261,10 +273,19 @@ def _sqlite_engine(address: URL, config: DatabaseConfig, connect_args: dict[str,
         max_overflow=config.max_overflow,
         pool_timeout=config.pool_timeout,
         connect_args=connect_args,
+        json_deserializer=_read_json,
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _read_json(text: str | bytes) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        # The faster one refuses what is nested in more than some two hundred levels.
+        return json.loads(text)
 
 
 def _close_returned(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:

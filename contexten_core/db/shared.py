@@ -1,13 +1,17 @@
-"""One transaction that several pieces of work share, as if each had one of its own: what they write goes together."""
+"""One transaction that several pieces of work share, as if each had one of its own: what they write goes together.
+
+So does what they ask: a question that is put by `ask` waits until everybody has one, or is done, and is asked for all.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import Table
+from sqlalchemy import Table, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -21,10 +25,18 @@ from contexten_core.faults import fault_point
 _KNOWN = "known"
 _HOLD = "hold"
 _MADE = "made"
+_SHARED = "shared"
 UNKNOWN = object()
+
+LONGEST_SECONDS = 5.0
+"""What is shared for longer than this holds locks for too long, and is given up."""
 
 T = TypeVar("T")
 R = TypeVar("R")
+K = TypeVar("K", bound=Hashable)
+
+Question = Callable[[AsyncSession, Sequence[K]], Awaitable[Mapping[K, T]]]
+"""Finds the answers for several keys in as few statements as it takes; a key without one is left out."""
 
 
 def recalled(session: AsyncSession, *key: Hashable) -> Any:
@@ -51,6 +63,35 @@ async def once(session: AsyncSession, *key: Hashable, ask: Callable[[], Awaitabl
         found = await ask()
         remember(session, *key, value=found)
     return cast(T, found)
+
+
+async def ask(session: AsyncSession, question: Question[K, T], key: K) -> T | None:
+    """Return a question's answer for a key; where several share the transaction, it is asked for all of them at once.
+
+    Args:
+        question: a function of a module: it is by its identity that the questions of several are the same one.
+    """
+    shared: SharedDatabase | None = session.info.get(_SHARED)
+    if shared is None:
+        return (await question(session, [key])).get(key)
+    return cast("T | None", await shared.answer(session, question, key))
+
+
+async def load(session: AsyncSession, model: type[R], row_id: UUID) -> R | None:
+    """Return a row, as `session.get` does."""
+    if not is_shared(session):
+        return await session.get(model, row_id)
+    kind: Any = model
+    return await once(session, kind, row_id, ask=lambda: ask(session, _rows_of(kind), row_id))
+
+
+@cache
+def _rows_of(model: Any) -> Question[UUID, Any]:
+    async def rows_of(session: AsyncSession, row_ids: Sequence[UUID]) -> dict[UUID, Any]:
+        rows = (await session.execute(select(model).where(model.id.in_(row_ids)))).scalars()
+        return {row.id: row for row in rows}
+
+    return rows_of
 
 
 def made(session: AsyncSession, model: type[R], row_id: UUID) -> R | None:
@@ -93,6 +134,8 @@ class SharedDatabase(Database):
         self._turn_of_one = asyncio.Lock()
         self._sharing = sharing
         self._arrived = 0
+        self._asking = 0
+        self._asked: dict[Question[Any, Any], dict[Any, asyncio.Future[Any]]] = {}
         self._rounds = 0
         self._next = _Moment()
 
@@ -103,7 +146,7 @@ class SharedDatabase(Database):
         made = opened.sessions(sync_session_class=_LateSession, autoflush=False)
         async with self._turn(opened), made as session:
             async with session.begin():
-                session.info.update({_HOLD: True, _MADE: {}})
+                session.info.update({_HOLD: True, _MADE: {}, _SHARED: self})
                 open_sums(session)
                 self._session = session
                 try:
@@ -122,10 +165,8 @@ class SharedDatabase(Database):
             yield session
         self._arrived += 1
         moment = self._next
-        if self._arrived == self._sharing:
-            await self._all_arrived()
-        else:
-            await moment.come.wait()
+        await self._look()
+        await moment.come.wait()
         if moment.error is not None:
             raise moment.error
 
@@ -139,8 +180,48 @@ class SharedDatabase(Database):
     async def leave(self) -> None:
         """Be done: the others no longer wait for the caller."""
         self._sharing -= 1
-        if self._sharing and self._arrived == self._sharing:
+        if self._sharing:
+            await self._look()
+
+    async def answer(self, session: AsyncSession, question: Question[K, T], key: K) -> T | None:
+        """Let others have their turn until all have a question, or are done; see `ask`."""
+        answers = self._asked.setdefault(question, {})
+        answer = answers.get(key)
+        if answer is None:
+            answer = answers[key] = asyncio.get_running_loop().create_future()
+        self._asking += 1
+        if self._arrived + self._asking >= self._sharing:
+            await self._ask_all(session)
+            return cast("T | None", answer.result())
+        self._turn_of_one.release()
+        try:
+            # Somebody else may wait for the same answer.
+            return cast("T | None", await asyncio.shield(answer))
+        finally:
+            await self._turn_of_one.acquire()
+
+    async def _look(self) -> None:
+        if self._arrived + self._asking < self._sharing:
+            return
+        if not self._asking:
             await self._all_arrived()
+            return
+        async with self._turn_of_one:
+            if self._session is not None:
+                await self._ask_all(self._session)
+
+    async def _ask_all(self, session: AsyncSession) -> None:
+        asked, self._asked, self._asking = self._asked, {}, 0
+        try:
+            for question, answers in asked.items():
+                found = await question(session, list(answers))
+                for key, answer in answers.items():
+                    answer.set_result(found.get(key))
+        finally:
+            # What kept one question from being answered breaks the transaction, and so all that share it.
+            for answers in asked.values():
+                for answer in answers.values():
+                    answer.cancel()
 
     async def _all_arrived(self) -> None:
         moment, self._next = self._next, _Moment()
@@ -158,6 +239,41 @@ class SharedDatabase(Database):
             moment.error = error
         finally:
             moment.come.set()
+
+
+async def share(
+    database: Database,
+    works: Sequence[Callable[[SharedDatabase], Awaitable[T]]],
+    *,
+    first: Callable[[AsyncSession], Awaitable[None]] | None = None,
+) -> list[T]:
+    """Do several pieces of work in one transaction, and return what each returns; when one raises, nothing is kept.
+
+    Args:
+        works: each is given what it is to use as its database.
+        first: is done before, in the same transaction.
+
+    Raises:
+        ExceptionGroup: what one of them raised.
+        TimeoutError: they took too long.
+    """
+    shared = SharedDatabase(database, sharing=len(works))
+
+    async def do(work: Callable[[SharedDatabase], Awaitable[T]]) -> T:
+        try:
+            return await work(shared)
+        finally:
+            await shared.leave()
+
+    async with asyncio.timeout(None) as limit, shared.whole() as session:
+        # Who waits for a connection locks nothing yet.
+        await session.connection()
+        limit.reschedule(asyncio.get_running_loop().time() + LONGEST_SECONDS)
+        if first is not None:
+            await first(session)
+        async with asyncio.TaskGroup() as working:
+            tasks = [working.create_task(do(work)) for work in works]
+        return [task.result() for task in tasks]
 
 
 @dataclass(slots=True, eq=False)

@@ -73,16 +73,21 @@ async def abandoned(
             otherwise only the others.
     """
     is_suspect = EventModel.claims >= MOST_CLAIMS
+    is_silent = and_(
+        EventModel.status == EventStatus.PROCESSING,
+        EventModel.lease_expires_at < now,
+        _is_for_a_flow(),
+        is_suspect if suspects else ~is_suspect,
+    )
+    # There is hardly ever one, and to name all that are held takes long when they are many.
+    silent = (await session.execute(select(EventModel.id).where(is_silent).limit(len(held) + limit))).scalars()
+    left = set(silent).difference(held)
+    if not left:
+        return []
     statement = (
         select(EventModel)
         .options(defer(EventModel.payload, raiseload=True))
-        .where(
-            EventModel.status == EventStatus.PROCESSING,
-            EventModel.lease_expires_at < now,
-            _is_for_a_flow(),
-            is_suspect if suspects else ~is_suspect,
-            EventModel.id.not_in(held),
-        )
+        .where(is_silent, EventModel.id.in_(left))
         .order_by(EventModel.rank_at, EventModel.id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=EventModel)

@@ -48,14 +48,25 @@ async def due(
 
 async def calls_of(session: AsyncSession, event_id: UUID) -> Sequence[EventHandlerModel]:
     """Return the calls of functions that an event caused, in order of their names."""
+    return (await calls_of_all(session, [event_id]))[event_id]
+
+
+async def calls_of_all(session: AsyncSession, event_ids: Collection[UUID]) -> dict[UUID, list[EventHandlerModel]]:
+    """Return the same of each of these events."""
     statement = select(EventHandlerModel).where(
-        EventHandlerModel.event_id == event_id, EventHandlerModel.handler_type == FUNCTION
+        EventHandlerModel.event_id.in_(event_ids), EventHandlerModel.handler_type == FUNCTION
     )
-    return (await session.execute(statement.order_by(EventHandlerModel.handler_name))).scalars().all()
+    calls: dict[UUID, list[EventHandlerModel]] = {event_id: [] for event_id in event_ids}
+    for call in (await session.execute(statement.order_by(EventHandlerModel.handler_name))).scalars():
+        calls[call.event_id].append(call)
+    return calls
 
 
-async def get_locked(session: AsyncSession, call_id: UUID) -> EventHandlerModel | None:
-    return await session.get(EventHandlerModel, call_id, with_for_update=True)
+async def lock_all(session: AsyncSession, call_ids: Collection[UUID]) -> dict[UUID, EventHandlerModel]:
+    """Return calls as they are now, by their ids, locked in one order."""
+    statement = select(EventHandlerModel).where(EventHandlerModel.id.in_(call_ids)).order_by(EventHandlerModel.id)
+    statement = statement.with_for_update().execution_options(populate_existing=True)
+    return {call.id: call for call in (await session.execute(statement)).scalars()}
 
 
 def _is_unclaimed() -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ import copy
 import inspect
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -162,8 +162,10 @@ class FunctionRunner:
     async def _claim(self, session: AsyncSession) -> list[_Call]:
         now = await self._database.now(session)
         calls = []
-        for row in await function_store.due(session, names=self.registry.names, now=now, limit=_BATCH):
-            event = await store.get(session, row.event_id)
+        due = await function_store.due(session, names=self.registry.names, now=now, limit=_BATCH)
+        events = await store.get_all(session, {row.event_id for row in due})
+        for row in due:
+            event = events.get(row.event_id)
             handler = self.registry.get(row.handler_name)
             if event is None or handler is None:
                 continue
@@ -171,7 +173,7 @@ class FunctionRunner:
                 row.retry_count += 1
                 if row.retry_count > MOST_RETRIES:
                     _fail(row, "its process went away while it ran, as often as it was tried", None)
-                    await _close_if_done(session, event.id)
+                    await _close_those_done(session, [event.id])
                     continue
             row.status = HandlerStatus.RUNNING
             row.started_at = now
@@ -208,13 +210,13 @@ class FunctionRunner:
 
     async def _store(self, calls: Sequence[_Call], returned: Sequence[Returned]) -> None:
         async with self._database.transaction() as session:
-            for call, result in sorted(zip(calls, returned, strict=True), key=lambda pair: pair[0].id):
-                row = await function_store.get_locked(session, call.id)
+            rows = await function_store.lock_all(session, [call.id for call in calls])
+            for call, result in zip(calls, returned, strict=True):
+                row = rows.get(call.id)
                 if row is not None and row.lease_owner == self.owner:
                     _finish(row, result, now=utc_now())
             await session.flush()
-            for event_id in sorted({call.event_id for call in calls}):
-                await _close_if_done(session, event_id)
+            await _close_those_done(session, {call.event_id for call in calls})
 
 
 async def _invoke(handler: Handler, payload: dict[str, Any]) -> Any:
@@ -268,11 +270,14 @@ def _storable(value: Any) -> Any:
     return plain if len(repr(plain)) <= _RESULT_LIMIT else safe_str(plain, _RESULT_LIMIT)
 
 
-async def _close_if_done(session: AsyncSession, event_id: UUID) -> None:
-    event = await store.get_locked(session, event_id)
-    if event is None or not event.is_record:
-        return
-    rows = await function_store.calls_of(session, event_id)
+async def _close_those_done(session: AsyncSession, event_ids: Collection[UUID]) -> None:
+    events = [event for event in await store.lock_all(session, event_ids) if event.is_record]
+    calls = await function_store.calls_of_all(session, [event.id for event in events])
+    for event in events:
+        _close_if_done(event, calls[event.id])
+
+
+def _close_if_done(event: EventModel, rows: Sequence[EventHandlerModel]) -> None:
     event.retry_count = max((row.retry_count for row in rows), default=0)
     failed = [row for row in rows if row.status is HandlerStatus.FAILED]
     if any(row.status in function_store.UNFINISHED for row in rows):

@@ -5,15 +5,16 @@ from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db.paging import Page, page
-from contexten_core.db.shared import UNKNOWN, recalled, remember
+from contexten_core.db.shared import UNKNOWN, ask, is_shared, load, recalled, remember
 from contexten_core.events.models import Conclusion, EventHandlerModel, EventModel, RunModel, RunStatus
 
 
 async def get(session: AsyncSession, run_id: UUID) -> RunModel | None:
-    return await session.get(RunModel, run_id)
+    return await load(session, RunModel, run_id)
 
 
 async def recall_all(session: AsyncSession, run_ids: Collection[UUID], *, step: str | None) -> None:
@@ -105,10 +106,18 @@ async def step(session: AsyncSession, *, run_id: UUID, name: str) -> EventHandle
     known: EventHandlerModel | object | None = recalled(session, EventHandlerModel, run_id, name)
     if known is None or isinstance(known, EventHandlerModel):
         return known
+    return await ask(session, _steps_named, (run_id, name))
+
+
+async def _steps_named(
+    session: AsyncSession, keys: Sequence[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], EventHandlerModel]:
     statement = select(EventHandlerModel).where(
-        EventHandlerModel.run_id == run_id, EventHandlerModel.handler_name == name
+        EventHandlerModel.run_id.in_({run_id for run_id, _ in keys}),
+        EventHandlerModel.handler_name.in_({name for _, name in keys}),
     )
-    return (await session.execute(statement)).scalar_one_or_none()
+    rows = (await session.execute(statement)).scalars()
+    return {(row.run_id, row.handler_name): row for row in rows if row.run_id is not None}
 
 
 async def add_step(session: AsyncSession, row: EventHandlerModel) -> None:
@@ -120,8 +129,9 @@ async def set_step(
     session: AsyncSession, row: EventHandlerModel | None, *, run_id: UUID, name: str, values: Mapping[str, Any]
 ) -> bool:
     """Write on the record of a step, `row` where it was read before; False when there is none."""
-    if row is None or row in session:
-        found = row or await step(session, run_id=run_id, name=name)
+    is_here = row is not None and row in session
+    if row is None or is_here or is_shared(session):
+        found = row if is_here else await step(session, run_id=run_id, name=name)
         if found is None:
             return False
         for column, value in values.items():
@@ -146,8 +156,15 @@ async def event_of(session: AsyncSession, run_id: UUID) -> EventModel:
     event = UNKNOWN if run is UNKNOWN else recalled(session, EventModel, run.event_id)
     if isinstance(event, EventModel):
         return event
-    statement = select(EventModel).join(RunModel, RunModel.event_id == EventModel.id).where(RunModel.id == run_id)
-    return (await session.execute(statement)).scalar_one()
+    found = await ask(session, _events_of, run_id)
+    if found is None:
+        raise NoResultFound(f"there is no run {run_id}")
+    return found
+
+
+async def _events_of(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, EventModel]:
+    statement = select(RunModel.id, EventModel).join(EventModel, RunModel.event_id == EventModel.id)
+    return dict((await session.execute(statement.where(RunModel.id.in_(run_ids)))).tuples().all())
 
 
 async def page_runs(

@@ -164,30 +164,33 @@ async def _patiently(step: Step, call: Callable[[], Awaitable[T]]) -> T:
 async def _begin(record: StepRecord) -> EventHandlerModel:
     """Return the step's row: completed, or running from now on."""
     database, run = record.runtime.database, record.run
-    with BREAKERS.calling(DependencyKind.DATABASE, database.engine.dialect.name):
-        async with database.transaction() as session:
-            await record.prove(session)
-            row = await run_store.step(session, run_id=run.run_id, name=record.step)
-            if row is not None and row.status is HandlerStatus.COMPLETED:
-                return row
-            if row is None:
-                row = EventHandlerModel(
-                    id=uuid4(),
-                    name=record.step.value,
-                    handler_name=record.step.value,
-                    handler_type="step",
-                    retry_count=0,
-                    event_id=run.event_id,
-                    run_id=run.run_id,
-                )
-                await run_store.add_step(session, row)
-            before = row.input_data or {}
-            if before.get("epoch") == run.epoch:
-                row.retry_count += 1
-            row.status = HandlerStatus.RUNNING
-            row.started_at = record.started_at
-            row.input_data = {**before, "epoch": run.epoch}
+
+    async def begin(session: AsyncSession) -> EventHandlerModel:
+        await record.prove(session)
+        row = await run_store.step(session, run_id=run.run_id, name=record.step)
+        if row is not None and row.status is HandlerStatus.COMPLETED:
             return row
+        if row is None:
+            row = EventHandlerModel(
+                id=uuid4(),
+                name=record.step.value,
+                handler_name=record.step.value,
+                handler_type="step",
+                retry_count=0,
+                event_id=run.event_id,
+                run_id=run.run_id,
+            )
+            await run_store.add_step(session, row)
+        before = row.input_data or {}
+        if before.get("epoch") == run.epoch:
+            row.retry_count += 1
+        row.status = HandlerStatus.RUNNING
+        row.started_at = record.started_at
+        row.input_data = {**before, "epoch": run.epoch}
+        return row
+
+    with BREAKERS.calling(DependencyKind.DATABASE, database.engine.dialect.name):
+        return await database.transact(begin)
 
 
 def _measure(record: StepRecord, since: float, *, succeeded: bool) -> None:

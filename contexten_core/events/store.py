@@ -20,6 +20,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -27,7 +28,7 @@ from contexten_core.db import utc_now
 from contexten_core.db.base import BaseModel
 from contexten_core.db.insert import insert_many_once
 from contexten_core.db.paging import Page, page
-from contexten_core.db.shared import UNKNOWN, recalled, remember
+from contexten_core.db.shared import UNKNOWN, ask, recalled, remember
 from contexten_core.events.delivery import Delivery
 from contexten_core.events.models import (
     EventModel,
@@ -135,26 +136,39 @@ async def get(session: AsyncSession, event_id: UUID) -> EventModel | None:
     return await session.get(EventModel, event_id)
 
 
+async def get_all(session: AsyncSession, event_ids: Collection[UUID]) -> dict[UUID, EventModel]:
+    """Return those of these events that there are, by their ids."""
+    events = (await session.execute(select(EventModel).where(EventModel.id.in_(event_ids)))).scalars()
+    return {event.id: event for event in events}
+
+
 async def get_locked(session: AsyncSession, event_id: UUID) -> EventModel | None:
     found = recalled(session, EventModel, event_id)
     return await session.get(EventModel, event_id, with_for_update=True) if found is UNKNOWN else found
 
 
-async def lock_all(session: AsyncSession, event_ids: Collection[UUID]) -> Sequence[EventModel]:
+async def lock_all(
+    session: AsyncSession, event_ids: Collection[UUID], *, payloads: bool = True
+) -> Sequence[EventModel]:
     """Return events, locked, in one order, so that two who lock the same never wait for each other."""
     statement = select(EventModel).where(EventModel.id.in_(event_ids)).order_by(EventModel.id).with_for_update()
-    events = (await session.execute(statement)).scalars().all()
+    if not payloads:
+        statement = statement.options(defer(EventModel.payload, raiseload=True))
+    events = (await session.execute(statement.execution_options(populate_existing=True))).scalars().all()
     for event in events:
         remember(session, EventModel, event.id, value=event)
         remember(session, _EPOCH, event.id, value=event.lease_epoch)
     return events
 
 
-async def lock_epochs(session: AsyncSession, event_ids: Collection[UUID]) -> None:
-    """Lock events in the same order, and read the epochs of their newest claims alone."""
+async def lock_epochs(session: AsyncSession, event_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Lock events in the same order, and return the epochs of their newest claims alone."""
     statement = select(EventModel.id, EventModel.lease_epoch).where(EventModel.id.in_(event_ids))
-    for event_id, epoch in await session.execute(statement.order_by(EventModel.id).with_for_update()):
+    rows = await session.execute(statement.order_by(EventModel.id).with_for_update())
+    epochs = dict(rows.tuples().all())
+    for event_id, epoch in epochs.items():
         remember(session, _EPOCH, event_id, value=epoch)
+    return epochs
 
 
 async def give_back(session: AsyncSession, *, owner: str, event_ids: Collection[UUID]) -> None:
@@ -193,9 +207,9 @@ async def current_epoch(session: AsyncSession, event_id: UUID) -> int:
     """Return the epoch of the newest claim, and keep others from claiming until this transaction ends."""
     epoch = recalled(session, _EPOCH, event_id)
     if epoch is UNKNOWN:
-        statement = select(EventModel.lease_epoch).where(EventModel.id == event_id).with_for_update()
-        epoch = (await session.execute(statement)).scalar_one()
-        remember(session, _EPOCH, event_id, value=epoch)
+        epoch = await ask(session, lock_epochs, event_id)
+    if epoch is None:
+        raise NoResultFound(f"there is no event {event_id}")
     return int(epoch)
 
 

@@ -287,14 +287,13 @@ class Mirror(GitHistory):
     def _write_files(self, commit: str, destination: Path) -> None:
         what = f"checking out {commit} of {self.url}"
         with tempfile.TemporaryDirectory(prefix=INDEX_PREFIX, dir=self._root) as folder:
-            for arguments in (["read-tree", commit], ["checkout-index", "--all", "--quiet"]):
-                run_git(
-                    what,
-                    [f"--work-tree={destination}", *arguments],
-                    git_dir=self._folder,
-                    timeout_seconds=self._timeout,
-                    environment={"GIT_INDEX_FILE": str(Path(folder) / "index")},
-                )
+            run_git(
+                what,
+                [f"--work-tree={destination}", "read-tree", "--reset", "-u", commit],
+                git_dir=self._folder,
+                timeout_seconds=self._timeout,
+                environment={"GIT_INDEX_FILE": str(Path(folder) / "index")},
+            )
 
     def _entries(self, commit: str) -> Iterator[_RawEntry]:
         for number, record in enumerate(self._tree_records(commit)):

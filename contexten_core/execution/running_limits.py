@@ -75,7 +75,7 @@ class LimitWatch:
         self._files = 0
         self._sampled = self._walked = self._look_at_machine()
         self._interval = _FIRST_SAMPLE_SECONDS
-        self._next_sample = time.monotonic()
+        self._next_sample = time.monotonic() + _FIRST_SAMPLE_SECONDS
         self._next_walk = 0.0
         self._walk_anyway = time.monotonic() + _WALK_ANYWAY_SECONDS
         self._walk: asyncio.Future[int] | None = None

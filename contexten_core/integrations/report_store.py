@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, exists, or_, select
+from sqlalchemy import Row, and_, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contexten_core.db.shared import ask
 from contexten_core.events.models import (
     Conclusion,
     EventHandlerModel,
@@ -29,6 +30,9 @@ TOLD = "told"
 WARNINGS = "warnings"
 """The metadata of a run has under this name what is said besides: budgets that are nearly used up."""
 
+KINDS = ("github.sticky", "linear.sticky", "slack.message")
+"""The kinds of effects by which runs speak at one place."""
+
 _MOST_RUNS = 60
 _STATES = {
     Conclusion.SUCCESS: State.SUCCEEDED,
@@ -38,18 +42,32 @@ _STATES = {
 _STEPS = (Step.SELECT_PROMPT, Step.EXECUTE_TASK, Step.RECORD_ANALYTICS)
 
 
-async def runs_about(
-    session: AsyncSession, run: RunModel, *, kinds: Collection[str], now: datetime
-) -> list[ReportedRun]:
-    """Return a run, and the newest of the others of its subject that have said something by an effect of such a kind.
+_About = tuple[UUID | None, str | None, UUID]
+_Reported = tuple[Row[Any], Mapping[str, Row[Any]], ApprovalModel | None]
+
+
+async def runs_about(session: AsyncSession, run: RunModel, *, now: datetime) -> list[ReportedRun]:
+    """Return a run, and the newest of the others of its subject that have said something at one place.
 
     Nothing is said of those for which no prompt applied.
     """
-    spoke = exists().where(OutboxModel.run_id == RunModel.id, OutboxModel.kind.in_(kinds))
-    statement = (
+    rows = await ask(session, _rows_about, (run.repository_id, run.subject, run.id)) or []
+    return [_reported(row, steps, approval, now) for row, steps, approval in rows]
+
+
+async def _rows_about(session: AsyncSession, keys: Sequence[_About]) -> dict[_About, list[_Reported]]:
+    """Return the rows about runs, each given with its repository and subject."""
+    spoke = exists().where(OutboxModel.run_id == RunModel.id, OutboxModel.kind.in_(KINDS))
+    repository_ids, subjects, run_ids = zip(*keys, strict=True)
+    named = [subject for subject in subjects if subject is not None]
+    is_nameless = and_(literal(len(named) < len(subjects)), RunModel.subject.is_(None))
+    newest = (EventModel.created_at.desc(), RunModel.started_at.desc())
+    numbered = (
         select(
             RunModel.id,
             RunModel.event_id,
+            RunModel.repository_id,
+            RunModel.subject,
             RunModel.status,
             RunModel.reason,
             RunModel.commit_sha,
@@ -57,21 +75,35 @@ async def runs_about(
             RunModel.started_at,
             EventModel.created_at.label("arrived_at"),
             EventModel.payload["before"].as_string().label("replaced"),
+            spoke.label("spoke"),
+            func.row_number()
+            .over(partition_by=(RunModel.repository_id, RunModel.subject), order_by=newest)
+            .label("place"),
         )
         .join(EventModel, EventModel.id == RunModel.event_id)
         .where(
-            RunModel.repository_id == run.repository_id,
-            RunModel.subject == run.subject,
-            or_(RunModel.id == run.id, spoke),
+            RunModel.repository_id.in_(repository_ids),
+            or_(RunModel.subject.in_(named), is_nameless),
+            or_(RunModel.id.in_(run_ids), spoke),
         )
-        .order_by(EventModel.created_at.desc(), RunModel.started_at.desc())
-        .limit(_MOST_RUNS)
+        .subquery()
     )
+    statement = select(numbered).where(numbered.c.place <= _MOST_RUNS).order_by(numbered.c.place)
     rows = (await session.execute(statement)).all()
     steps = await _steps(session, [row.id for row in rows])
     ignored = {row.event_id for row in rows if row.status is RunStatus.IGNORED}
     approvals = await _approvals(session, ignored) if ignored else {}
-    return [_reported(row, steps.get(row.id, {}), approvals.get(row.event_id), now) for row in rows]
+    of_subjects: dict[tuple[UUID | None, str | None], list[Row[Any]]] = {}
+    for row in rows:
+        of_subjects.setdefault((row.repository_id, row.subject), []).append(row)
+    return {
+        (repository_id, subject, run_id): [
+            (row, steps.get(row.id, {}), approvals.get(row.event_id))
+            for row in of_subjects.get((repository_id, subject), ())
+            if row.spoke or row.id == run_id
+        ]
+        for repository_id, subject, run_id in keys
+    }
 
 
 async def _steps(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, dict[str, Row[Any]]]:
@@ -189,9 +221,15 @@ async def is_waiting(session: AsyncSession, event_id: UUID) -> bool:
 
 async def last_content(session: AsyncSession, stream: str) -> Mapping[str, Any]:
     """Return the content of the newest effect of a stream; nothing when there is none."""
-    statement = select(OutboxModel.content).where(OutboxModel.stream == stream)
-    statement = statement.order_by(OutboxModel.created_at.desc(), OutboxModel.position.desc()).limit(1)
-    return (await session.execute(statement)).scalar_one_or_none() or {}
+    return await ask(session, _last_contents, stream) or {}
+
+
+async def _last_contents(session: AsyncSession, streams: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    newest = (OutboxModel.created_at.desc(), OutboxModel.position.desc())
+    place = func.row_number().over(partition_by=OutboxModel.stream, order_by=newest).label("place")
+    numbered = select(OutboxModel.id, place).where(OutboxModel.stream.in_(streams)).subquery()
+    statement = select(OutboxModel.stream, OutboxModel.content).join(numbered, numbered.c.id == OutboxModel.id)
+    return dict((await session.execute(statement.where(numbered.c.place == 1))).tuples().all())
 
 
 async def superseded(session: AsyncSession, run_ids: Collection[UUID]) -> list[tuple[UUID, EventModel]]:

@@ -37,7 +37,7 @@ from contexten_core.settings import Settings
 from contexten_core.tasks.models import ApprovalModel
 from contexten_core.tasks.outcome import Outcome
 
-_LAYOUTS = {"github.sticky": Layout.GITHUB, "linear.sticky": Layout.LINEAR, "slack.message": Layout.SLACK}
+_LAYOUTS = dict(zip(report_store.KINDS, (Layout.GITHUB, Layout.LINEAR, Layout.SLACK), strict=True))
 _STARTED, _FINISHED, _REFUSED, _APPROVAL = "started", "finished", "refused", "approval"
 OUR_WORDS = (f":{_STARTED}", f":{_FINISHED}", f":{_REFUSED}", f"-{_APPROVAL}", ":answer")
 """How the keys of the effects end by which runs speak of themselves."""
@@ -364,7 +364,7 @@ async def _say(
     now = await once(session, "now", ask=lambda: voice.database.now(session))
     runs = [
         _redacted(voice, replace(found, prompt=found.prompt or prompt) if found.run_id == run_id else found)
-        for found in await report_store.runs_about(session, run, kinds=_LAYOUTS.keys(), now=now)
+        for found in await report_store.runs_about(session, run, now=now)
     ]
     standing = standing_of(runs)
     logs = await report_store.excerpts(session, [failed.run_id for failed in standing.failed])

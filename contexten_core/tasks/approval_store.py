@@ -5,15 +5,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db.insert import insert_once
 from contexten_core.db.paging import Page, page
+from contexten_core.db.shared import ask
 from contexten_core.tasks.models import ApprovalModel, ApprovalStatus
 
 MOST_AT_ONCE = 50
 """How many approvals of one subject are looked at; it has one for each of its commits and prompts that waits."""
+
+_NEWEST = (ApprovalModel.created_at.desc(), ApprovalModel.id)
 
 
 async def get(session: AsyncSession, approval_id: UUID, *, lock: bool = False) -> ApprovalModel | None:
@@ -43,11 +46,27 @@ async def waiting(
     session: AsyncSession, *, subject: str | None = None, repositories: Sequence[str] = ()
 ) -> Sequence[ApprovalModel]:
     """Return the newest approvals that are pending, of a subject or else of repositories."""
+    if subject is not None:
+        return await ask(session, _waiting_of, subject) or []
     statement = select(ApprovalModel).where(
-        ApprovalModel.status == ApprovalStatus.PENDING, _within(subject, repositories)
+        ApprovalModel.status == ApprovalStatus.PENDING, ApprovalModel.repository.in_(repositories)
     )
-    statement = statement.order_by(ApprovalModel.created_at.desc(), ApprovalModel.id).limit(MOST_AT_ONCE)
-    return (await session.execute(statement)).scalars().all()
+    return (await session.execute(statement.order_by(*_NEWEST).limit(MOST_AT_ONCE))).scalars().all()
+
+
+async def _waiting_of(session: AsyncSession, subjects: Sequence[str]) -> dict[str, list[ApprovalModel]]:
+    place = func.row_number().over(partition_by=ApprovalModel.subject, order_by=_NEWEST).label("place")
+    numbered = (
+        select(ApprovalModel.id, place)
+        .where(ApprovalModel.status == ApprovalStatus.PENDING, ApprovalModel.subject.in_(subjects))
+        .subquery()
+    )
+    statement = select(ApprovalModel).join(numbered, numbered.c.id == ApprovalModel.id)
+    statement = statement.where(numbered.c.place <= MOST_AT_ONCE).order_by(*_NEWEST)
+    found: dict[str, list[ApprovalModel]] = {}
+    for approval in (await session.execute(statement)).scalars():
+        found.setdefault(approval.subject, []).append(approval)
+    return found
 
 
 async def expired(session: AsyncSession, *, now: datetime, limit: int) -> Sequence[UUID]:

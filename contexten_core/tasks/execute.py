@@ -48,7 +48,8 @@ async def execute(
     task gets another execution.
     """
     told, hindrance = await _tell(record, event, target, choice, code)
-    task_id, execution_id, hindrance = await _open(record, event, target, choice, code, told, hindrance)
+    begin = partial(_open, record, event, target, choice, code, told, hindrance)
+    task_id, execution_id, hindrance = await record.runtime.database.transact(begin)
     if hindrance is not None:
         outcome = _not_run(task_id, execution_id, hindrance)
         log = f"{hindrance.message}\n"
@@ -69,11 +70,14 @@ async def execute(
                 failure = None if report.succeeded else await _explain(report)
                 outcome = _outcome(task_id, execution_id, report, failure, template=told.template)
                 log = report.log
-    async with record.runtime.database.transaction() as session:
+
+    async def close(session: AsyncSession) -> Outcome:
         # First, as in `_open`, so that two workers of one event never wait for each other.
         await record.prove(session)
         await _close(session, record.run.run_id, outcome, log)
         return await record.complete(session, outcome)
+
+    return await record.runtime.database.transact(close)
 
 
 def _cancelled(task_id: UUID) -> Unavailable:
@@ -105,53 +109,53 @@ async def _open(
     code: CodebaseSummary | Unavailable,
     told: Told,
     hindrance: Unavailable | None,
+    session: AsyncSession,
 ) -> tuple[UUID, UUID, Unavailable | None]:
     """Return the task, a new execution of it, and what keeps it from being carried out, if anything does."""
     now = utc_now()
-    async with record.runtime.database.transaction() as session:
-        await record.prove(session)
-        run = await record.model(session)
-        task = await store.get(session, run.task_id, lock=True) if run.task_id else None
-        number = 1
-        if task is None:
-            task = TaskModel(
-                id=uuid4(),
-                name=run.name,
-                title=f"{choice.slug}: {run.name}",
-                task_type=choice.task_type,
-                priority=choice.task_priority,
-                status=TaskStatus.IN_PROGRESS,
-                prompt=told.text,
-                context={
-                    "event": asdict(event),
-                    "repository": target.repository,
-                    "commit": target.commit,
-                    "codebase_id": None if isinstance(code, Unavailable) else str(code.codebase_id),
-                },
-                constraints=choice.limits,
-                assigned_agent=choice.executor.value,
-                started_at=now,
-                project_id=target.project_id,
-            )
-            await add_task(session, task, data={"run_id": str(run.id)})
-            run.task_id = task.id
-        else:
-            await store.abandon_running(session, task.id, now=now, reason="the worker that ran it went away")
-            if task.status is not TaskStatus.IN_PROGRESS:
-                hindrance = Unavailable(f"task_{task.status}", f"task {task.id} has become {task.status} meanwhile")
-            number = await store.next_number(session, task.id)
-        execution = TaskExecutionModel(
+    await record.prove(session)
+    run = await record.model(session)
+    task = await store.get(session, run.task_id, lock=True) if run.task_id else None
+    number = 1
+    if task is None:
+        task = TaskModel(
             id=uuid4(),
-            name=f"{run.name} ({number})",
-            execution_number=number,
+            name=run.name,
+            title=f"{choice.slug}: {run.name}",
+            task_type=choice.task_type,
+            priority=choice.task_priority,
             status=TaskStatus.IN_PROGRESS,
-            execution_environment={"executor": choice.executor.value},
-            input_parameters={**choice.executor_config, "limits": choice.limits},
+            prompt=told.text,
+            context={
+                "event": asdict(event),
+                "repository": target.repository,
+                "commit": target.commit,
+                "codebase_id": None if isinstance(code, Unavailable) else str(code.codebase_id),
+            },
+            constraints=choice.limits,
+            assigned_agent=choice.executor.value,
             started_at=now,
-            task_id=task.id,
+            project_id=target.project_id,
         )
-        session.add(execution)
-        return task.id, execution.id, hindrance
+        await add_task(session, task, data={"run_id": str(run.id)})
+        run.task_id = task.id
+    else:
+        await store.abandon_running(session, task.id, now=now, reason="the worker that ran it went away")
+        if task.status is not TaskStatus.IN_PROGRESS:
+            hindrance = Unavailable(f"task_{task.status}", f"task {task.id} has become {task.status} meanwhile")
+        number = await store.next_number(session, task.id)
+    execution = TaskExecutionModel(
+        id=uuid4(),
+        name=f"{run.name} ({number})",
+        execution_number=number,
+        status=TaskStatus.IN_PROGRESS,
+        execution_environment={"executor": choice.executor.value},
+        input_parameters={**choice.executor_config, "limits": choice.limits},
+        started_at=now,
+        task_id=task.id,
+    )
+    session.add(execution)
+    return task.id, execution.id, hindrance
 
 
 async def _explain(report: Report) -> Failure:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import CursorResult, Select, case, delete, exists, func, select, update
@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 from contexten_core.codebase.models import CodebaseModel
 from contexten_core.db.locks import hold
 from contexten_core.db.paging import Page, page
-from contexten_core.db.shared import made, once
+from contexten_core.db.shared import ask, load, made, once
 from contexten_core.events.models import RunModel, RunStatus
 from contexten_core.projects.models import ProjectModel
 from contexten_core.tasks.models import (
@@ -25,6 +25,8 @@ from contexten_core.tasks.models import (
     TaskType,
 )
 
+T = TypeVar("T")
+
 _URGENCY = case(
     {TaskPriority.CRITICAL: 0, TaskPriority.HIGH: 1, TaskPriority.MEDIUM: 2}, value=TaskModel.priority, else_=3
 )
@@ -36,8 +38,14 @@ async def get(session: AsyncSession, task_id: UUID, *, lock: bool = False) -> Ta
         return await session.get(TaskModel, task_id)
     if (task := made(session, TaskModel, task_id)) is not None:
         return task
-    # Rows that refer to the task (executions, pieces of log, events) can still be added meanwhile.
-    return await _locked(session, select(TaskModel).where(TaskModel.id == task_id).with_for_update(key_share=True))
+    return await once(session, TaskModel, task_id, ask=lambda: ask(session, _lock_all, task_id))
+
+
+async def _lock_all(session: AsyncSession, task_ids: Sequence[UUID]) -> dict[UUID, TaskModel]:
+    statement = select(TaskModel).where(TaskModel.id.in_(task_ids)).order_by(TaskModel.id)
+    # Rows that refer to a task (executions, pieces of log, events) can still be added meanwhile.
+    statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return {task.id: task for task in (await session.execute(statement)).scalars()}
 
 
 async def release_from(session: AsyncSession, project_id: UUID) -> None:
@@ -151,16 +159,22 @@ async def dependencies_behind(session: AsyncSession, task_id: UUID, *, limit: in
 
 async def unmet(session: AsyncSession, task_id: UUID, *, limit: int) -> Sequence[TaskModel]:
     """Return the tasks that a task has to wait for: its hard dependencies that are not completed, oldest first."""
-    statement = (
-        select(TaskModel)
-        .join(TaskDependencyModel, TaskDependencyModel.depends_on_task_id == TaskModel.id)
-        .where(
-            TaskDependencyModel.task_id == task_id,
-            TaskDependencyModel.is_hard_dependency,
-            TaskModel.status != TaskStatus.COMPLETED,
-        )
-    )
+    if not await ask(session, _is_waiting, task_id):
+        return []
+    statement = _awaited(select(TaskModel)).where(TaskDependencyModel.task_id == task_id)
     return (await session.execute(statement.order_by(TaskModel.created_at, TaskModel.id).limit(limit))).scalars().all()
+
+
+async def _is_waiting(session: AsyncSession, task_ids: Sequence[UUID]) -> dict[UUID, bool]:
+    statement = _awaited(select(TaskDependencyModel.task_id)).where(TaskDependencyModel.task_id.in_(task_ids))
+    return dict.fromkeys((await session.execute(statement.distinct())).scalars(), True)
+
+
+def _awaited(statement: Select[tuple[T]]) -> Select[tuple[T]]:
+    """Narrow a statement about tasks, and what depends on them, to those that something still waits for."""
+    return statement.join_from(
+        TaskDependencyModel, TaskModel, TaskDependencyModel.depends_on_task_id == TaskModel.id
+    ).where(TaskDependencyModel.is_hard_dependency, TaskModel.status != TaskStatus.COMPLETED)
 
 
 async def ready(session: AsyncSession, *, project_id: UUID | None, limit: int) -> Sequence[TaskModel]:
@@ -183,7 +197,7 @@ async def ready(session: AsyncSession, *, project_id: UUID | None, limit: int) -
 
 
 async def get_execution(session: AsyncSession, execution_id: UUID) -> TaskExecutionModel | None:
-    return await session.get(TaskExecutionModel, execution_id)
+    return await load(session, TaskExecutionModel, execution_id)
 
 
 async def executions_of(session: AsyncSession, task_id: UUID) -> Sequence[TaskExecutionModel]:
@@ -238,9 +252,13 @@ async def log_of(session: AsyncSession, execution: TaskExecutionModel) -> str:
 
 
 async def drop_log_chunks(session: AsyncSession, execution_id: UUID) -> None:
-    if made(session, TaskExecutionModel, execution_id) is not None:
-        return
-    await session.execute(delete(TaskLogChunkModel).where(TaskLogChunkModel.execution_id == execution_id))
+    if made(session, TaskExecutionModel, execution_id) is None:
+        await ask(session, _drop_log_chunks_of_all, execution_id)
+
+
+async def _drop_log_chunks_of_all(session: AsyncSession, execution_ids: Sequence[UUID]) -> dict[UUID, None]:
+    await session.execute(delete(TaskLogChunkModel).where(TaskLogChunkModel.execution_id.in_(execution_ids)))
+    return {}
 
 
 class AtWork(NamedTuple):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
 
 from contexten.emulators.repositories import DemoRepository, make_demo_repositories
 from contexten.emulators.sender import GitHubDelivery, pull_request_payload
@@ -17,9 +18,11 @@ from contexten_core.events.claim import RunRef, claim_events
 from contexten_core.events.finish import LifecycleResult
 from contexten_core.events.models import Conclusion, EventStatus, HandlerStatus, RunStatus
 from contexten_core.events.steps import Step
+from contexten_core.faults import install
 from contexten_core.projects.models import ProjectModel
 from contexten_core.prompts.define import ConditionSpec, PromptSpec, define_prompt
 from contexten_core.prompts.models import ConditionOperator, Executor, PromptModel, PromptUsageModel
+from contexten_core.tasks.models import TaskExecutionModel, TaskModel, TaskStatus
 from contexten_core.together import live_together
 
 if TYPE_CHECKING:
@@ -167,3 +170,37 @@ async def test_those_whose_commands_end_one_after_another_go_on_together(
     assert [end.conclusion for end in ended if isinstance(end, LifecycleResult)] == [Conclusion.SUCCESS] * 4
     # Three of each command's own; four steps before it and three behind it, of which some may not have met.
     assert len(commits) <= 3 * 4 + 4 + 3 + 3
+
+
+@pytest.mark.parametrize("lost", [5, 6, 7], ids=["beginning", "task", "outcome"])
+async def test_a_commit_whose_answer_is_lost_does_nothing_twice(
+    worker: "Worker", push: "Push", thermometer: DemoRepository, lost: int
+) -> None:
+    await worker.add_project(thermometer.full_name, clone_url=str(thermometer.path), command="true")
+    await worker.walk(await worker.take_on(push(thermometer.full_name, commit=thermometer.head, branch="first")))
+    for number in range(2):
+        await worker.receive(push(thermometer.full_name, commit=thermometer.head, branch=f"bench-{number}"))
+    runs = await claim_events(worker.runtime, limit=10)
+    commits = 0
+
+    async def lose_one(place: str) -> None:
+        nonlocal commits
+        commits += place == "after commit"
+        if commits == lost and place == "after commit":
+            raise OperationalError("COMMIT", None, ConnectionError("lost"))
+
+    install(lose_one)
+    try:
+        ended = await live_together(worker.runtime, runs)
+    finally:
+        install(None)
+
+    assert commits > lost
+    assert [end.conclusion for end in ended if isinstance(end, LifecycleResult)] == [Conclusion.SUCCESS] * 2
+    tasks, executions = await rows(worker, TaskModel), await rows(worker, TaskExecutionModel)
+    assert [task.status for task in tasks] == [TaskStatus.COMPLETED] * 3
+    done = [execution for execution in executions if execution.status is TaskStatus.COMPLETED]
+    assert {execution.task_id for execution in done} == {task.id for task in tasks}
+    assert len(done) == 3
+    (project,) = await rows(worker, ProjectModel)
+    assert (project.total_tasks, project.completed_tasks) == (3, 3)

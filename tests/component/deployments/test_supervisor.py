@@ -361,7 +361,7 @@ async def test_deaths_are_forgotten_after_a_healthy_time(child: MakeChild, tmp_p
 
 
 def test_delays_double_up_to_the_longest() -> None:
-    policy = RestartPolicy()
+    policy = RestartPolicy(longest_delay=30.0)
     assert [policy.delay(failures) for failures in range(1, 9)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
