@@ -13,9 +13,16 @@ from uuid import uuid4
 import httpx
 
 from contexten.emulators.sender import sign_github
-from tests.functional.stacks import END_SECONDS, HOST, SECRET, START_SECONDS, Household, ServedStack, eventually
-
-_RUN_SECONDS = 60.0
+from tests.functional.stacks import (
+    END_SECONDS,
+    HOST,
+    RUN_SECONDS,
+    SECRET,
+    START_SECONDS,
+    Household,
+    ServedStack,
+    eventually,
+)
 
 
 class Program:
@@ -59,7 +66,7 @@ class Program:
         return health
 
     def deliver_ping_and_wait(self) -> dict[str, Any]:
-        """Deliver a signed event, and wait until the worker has handled it."""
+        """Deliver a signed event, and wait until the worker, which may still be starting, has handled it."""
         body = json.dumps({"zen": f"Practicality beats purity. {uuid4()}"}).encode()
         headers = {
             "Content-Type": "application/json",
@@ -74,7 +81,11 @@ class Program:
             event: dict[str, Any] = self._web.get(f"/api/events/{answer.json()['event_id']}").raise_for_status().json()
             return event if event["status"] in ("completed", "skipped", "failed") else None
 
-        event = eventually(look, within=_RUN_SECONDS, what="the end of the event")
+        try:
+            event = eventually(look, within=START_SECONDS + RUN_SECONDS, what="the end of the event")
+        except AssertionError as error:
+            seen = self._web.get(f"/api/events/{answer.json()['event_id']}").text
+            raise AssertionError(f"{error}: {seen}\n{self.health()}\n{self.said()}") from None
         assert event["status"] == "skipped", event
         return event
 

@@ -36,6 +36,8 @@ SECRET = "a webhook secret of the tests"
 HOST = "127.0.0.1"
 LARGEST_PAYLOAD = 200_000
 ENDED = ("completed", "failed", "skipped")
+# How Prefect says that a run or a task has ended.
+FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 START_SECONDS = 120.0
 # What the documentation promises for the end of a stack, by Ctrl-C and otherwise.
 END_SECONDS = 10.0
@@ -367,10 +369,18 @@ class ServedStack:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
-    def task_states(self, flow_run_id: str) -> dict[str, str]:
-        """Return the state of each task run of a flow run, by the name of its step."""
+    def task_states(self, flow_run_id: str, *, tasks: int = 7) -> dict[str, str]:
+        """Return the final state of each task run of a flow run, by the name of its step.
+
+        Prefect writes them down from the events that it gets, a moment after the flow run has ended.
+        """
         filters = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
-        runs = self.prefect("POST", "/task_runs/filter", filters)
+
+        def look() -> list[dict[str, Any]] | None:
+            runs: list[dict[str, Any]] = self.prefect("POST", "/task_runs/filter", filters)
+            return runs if len([run for run in runs if run["state_type"] in FINAL]) >= tasks else None
+
+        runs = eventually(look, within=START_SECONDS, what=f"the end of {tasks} tasks of flow run {flow_run_id}")
         states = {re.sub(r"-[0-9a-f]{3}$", "", run["name"]): run["state_name"] for run in runs}
         assert len(states) == len(runs), f"a step has several task runs: {runs}"
         return states
@@ -380,7 +390,7 @@ class ServedStack:
 
         def look() -> dict[str, Any] | None:
             run: dict[str, Any] = self.prefect("GET", f"/flow_runs/{flow_run_id}")
-            return run if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+            return run if run["state_type"] in FINAL else None
 
         return eventually(look, within=within, what=f"the end of flow run {flow_run_id}")
 

@@ -31,7 +31,7 @@ async def test_an_event_whose_lifecycle_is_run_from_the_ui_is_handled_again(
     assert flow_run["state_type"] == "SCHEDULED"
     ended = stack.finished_flow_run(flow_run["id"], within=PICKED_UP_SECONDS)
     assert ended["state_type"] == "COMPLETED"
-    assert len(stack.task_states(flow_run["id"])) == 7
+    assert set(stack.task_states(flow_run["id"]).values()) == {"Completed"}
     run = stack.handled(before["id"], runs=len(before["runs"]) + 1)
     assert (run["flow_run_id"], run["conclusion"]) == (flow_run["id"], "success")
     assert [state for state, _ in github.of_run(run, repository="octo/thermometer")] == ["pending", "success"]

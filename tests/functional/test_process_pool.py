@@ -46,7 +46,7 @@ def test_a_process_of_prefects_worker_carries_out_a_lifecycle(
     )
     assert ended.code == 0, ended
     assert stack.finished_flow_run(flow_run["id"], within=1)["state_type"] == "COMPLETED", ended
-    assert len(stack.task_states(flow_run["id"])) == 7
+    assert set(stack.task_states(flow_run["id"]).values()) == {"Completed"}
     run = stack.handled(event_id, runs=before + 1)
     assert (run["flow_run_id"], run["conclusion"]) == (flow_run["id"], "success")
     # Our worker, not Prefect's, carries out what waits in the outbox.
