@@ -1,22 +1,22 @@
 """What the application itself does about the system's own events: analytics and learning."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.analytics.change import create_analytics
 from contexten_core.analytics.inputs import AnalyticsCreate
 from contexten_core.analytics.models import AnalyticsEventType
+from contexten_core.db.joined import JoinedDatabase
 from contexten_core.events.emit import PERFORMANCE_ALERT, PROJECT_CREATED, TASK_COMPLETED, TASK_CREATED, TASK_FAILED
 from contexten_core.inputs import checked
 from contexten_core.learning.change import create_learning, record_outcome_learning
 from contexten_core.learning.inputs import LearningCreate
 from contexten_core.orchestrator import SystemOrchestrator
-from contexten_core.projects.models import ProjectModel
-from contexten_core.tasks.models import TaskModel
+from contexten_core.projects import store as project_store
+from contexten_core.tasks import store as task_store
 
 SOURCE = "contexten_app"
 
@@ -29,6 +29,7 @@ class SystemHandlers:
         self._learning = learning
         self._analytics = analytics
         self._session_id = uuid4().hex
+        self._joined = JoinedDatabase(orchestrator.database)
 
     def register(self) -> None:
         for event_type, handler in (
@@ -93,7 +94,8 @@ class SystemHandlers:
         if not self._analytics:
             return
         minutes = data.get("actual_duration_minutes")
-        async with self._orchestrator.database.transaction() as session:
+
+        async def note(session: AsyncSession) -> None:
             values = {
                 "name": f"{operation} {data.get('name') or ''}".strip()[:200],
                 "session_id": self._session_id,
@@ -105,18 +107,20 @@ class SystemHandlers:
                 "success": succeeded,
                 "error_message": None if succeeded else data.get("error_message"),
                 "environment": self._orchestrator.settings.environment.value,
-                "task_id": await _existing(session, TaskModel, data.get("id")),
-                "project_id": await _existing(session, ProjectModel, data.get("project_id")),
+                "task_id": await _kept(session, task_store.keep, data.get("id")),
+                "project_id": await _kept(session, project_store.hold_project, data.get("project_id")),
             }
             await create_analytics(session, checked(AnalyticsCreate, values))
+
+        await self._joined.transact(note)
 
 
 def _task(data: Mapping[str, Any]) -> dict[str, Any]:
     return dict(data.get("task_data") or {}) | {"id": data.get("task_id")}
 
 
-async def _existing(session: AsyncSession, model: type[TaskModel | ProjectModel], row_id: str | None) -> UUID | None:
-    """Return the id of a row that is still there: an event is handled after its change, and may outlive the row."""
-    if not row_id:
-        return None
-    return (await session.execute(select(model.id).where(model.id == UUID(row_id)))).scalar_one_or_none()
+async def _kept(
+    session: AsyncSession, keep: Callable[[AsyncSession, UUID], Awaitable[object]], row_id: str | None
+) -> UUID | None:
+    """Return the id of a row that is there, and stays: an event comes after its change, and may outlive the row."""
+    return UUID(row_id) if row_id and await keep(session, UUID(row_id)) else None

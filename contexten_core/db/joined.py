@@ -31,9 +31,17 @@ class JoinedDatabase(Database):
 
     def __init__(self, database: Database) -> None:
         super().__init__()
-        self._open = database._open  # noqa: SLF001 - the same database
+        self._database = database
         self._waiting: list[_Call] = []
         self._joining: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._database.is_open
+
+    @property
+    def _opened(self) -> Any:
+        return self._database._opened  # noqa: SLF001 - the same database, whenever it is opened
 
     async def transact(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         call = _Call(work, asyncio.get_running_loop().create_future())

@@ -129,7 +129,7 @@ class SharedDatabase(Database):
 
     def __init__(self, database: Database, *, sharing: int) -> None:
         super().__init__()
-        self._open = database._open  # noqa: SLF001 - the same database, seen from within a transaction
+        self._open = database._opened  # noqa: SLF001 - the same database, seen from within a transaction
         self._session: AsyncSession | None = None
         self._turn_of_one = asyncio.Lock()
         self._sharing = sharing

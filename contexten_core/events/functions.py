@@ -114,15 +114,18 @@ class FunctionRunner:
 
     async def call(self, event: EventModel, rows: Sequence[EventHandlerModel]) -> list[Returned]:
         """Make calls that are held, all at once, and store what came of each; returns it in the order of `rows`."""
-        calls = [
-            _Call(row.id, handler, event.id, event.event_type, event.payload)
-            for row in rows
-            if (handler := self.registry.get(row.handler_name)) is not None
-        ]
+        calls = self._calls_of(event, rows)
         returned = list(await asyncio.gather(*(self._make(call) for call in calls)))
         if calls:
             await self._store(calls, returned)
         return returned
+
+    def _calls_of(self, event: EventModel, rows: Sequence[EventHandlerModel]) -> list[_Call]:
+        return [
+            _Call(row.id, handler, event.id, event.event_type, event.payload)
+            for row in rows
+            if (handler := self.registry.get(row.handler_name)) is not None
+        ]
 
     async def poll(self, *, stop: asyncio.Event) -> None:
         """Make the calls that others queued, for deliveries and for events of our own, until `stop` is set."""
@@ -146,14 +149,14 @@ class FunctionRunner:
     async def call_due(self) -> int:
         """Make the calls that are due now; returns how many there were."""
         async with self._database.transaction() as session:
-            for event in await function_store.unclaimed_events(session, limit=_BATCH):
+            calls = await self._claim(session)
+            for event in await function_store.unclaimed_events(session, limit=_BATCH - len(calls)):
                 event.status = EventStatus.PROCESSING
                 handlers = self.registry.matching(event.provider, event.event_type, event.payload)
-                queue(session, event_id=event.id, handlers=handlers)
+                rows = queue(session, event_id=event.id, handlers=handlers, held_by=self.owner)
+                calls += self._calls_of(event, rows)
                 if not handlers:
                     _close(event, EventStatus.COMPLETED)
-            await session.flush()
-            calls = await self._claim(session)
         returned = list(await asyncio.gather(*(self._make(call) for call in calls)))
         if calls:
             await self._store(calls, returned)

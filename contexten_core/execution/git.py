@@ -17,6 +17,7 @@ from pathlib import Path
 from contexten_core.errors import GitError
 from contexten_core.errors.breaker import BREAKERS, BreakerOpenError, DependencyKind
 from contexten_core.execution.file_lock import file_lock
+from contexten_core.execution.git_contents import Content, Contents
 from contexten_core.execution.git_errors import UnadvertisedError, UnknownRefError
 from contexten_core.execution.git_history import FileKind, GitHistory, shown_path
 from contexten_core.execution.git_names import Source, Transport, check_object_id, full_ref_names, parse_source
@@ -84,6 +85,7 @@ class GitMirrors:
         self._root = root.absolute()
         self._timeout = timeout_seconds
         self._history_depth = history_depth
+        self._contents = Contents()
 
     def open(self, clone_url: str, token: str | None = None, *, allow_local: bool = False) -> "Mirror":
         """Return the mirror of a repository. Touches neither the disk nor the network.
@@ -103,6 +105,7 @@ class GitMirrors:
             _authorization(source, token),
             timeout_seconds=self._timeout,
             history_depth=self._history_depth,
+            contents=self._contents,
         )
 
 
@@ -120,7 +123,14 @@ class Mirror(GitHistory):
     """One repository's mirror. Every method blocks; any number of threads and processes may use one mirror."""
 
     def __init__(
-        self, root: Path, source: Source, authorization: _Authorization, *, timeout_seconds: float, history_depth: int
+        self,
+        root: Path,
+        source: Source,
+        authorization: _Authorization,
+        *,
+        timeout_seconds: float,
+        history_depth: int,
+        contents: Contents | None = None,
     ) -> None:
         self.url = source.url
         self._root = root
@@ -130,6 +140,7 @@ class Mirror(GitHistory):
         self._authorization = authorization
         self._timeout = timeout_seconds
         self._history_depth = history_depth
+        self._contents = contents or Contents()
 
     def head(self, ref: str = "HEAD") -> str:
         """Ask the repository which commit a branch, tag or full ref name points to now.
@@ -257,11 +268,10 @@ class Mirror(GitHistory):
             GitError: the commit is not in the mirror, is too large, or has names that git refuses to write.
         """
         commit = check_object_id(commit)
-        entries = list(self._entries(commit))
-        size = sum(entry.size for entry in entries)
-        if size > max_bytes:
+        content = self._content(commit)
+        if content.size > max_bytes:
             raise GitError(
-                f"commit {commit} of {self.url} has {size} bytes, more than the {max_bytes} allowed",
+                f"commit {commit} of {self.url} has {content.size} bytes, more than the {max_bytes} allowed",
                 hint="Raise the limit, or keep large files out of the repository.",
             )
         destination = destination.absolute()
@@ -274,7 +284,7 @@ class Mirror(GitHistory):
             ) from error
         try:
             self._write_files(commit, destination)
-            confine_links(destination, [entry.path for entry in entries if entry.mode is FileKind.SYMLINK])
+            confine_links(destination, content.links)
         except BaseException as error:
             remove_tree(destination)
             if isinstance(error, OSError):
@@ -283,6 +293,20 @@ class Mirror(GitHistory):
                     hint="Free disk space, or shorten the paths of its symbolic links.",
                 ) from error
             raise
+
+    def _content(self, commit: str) -> Content:
+        known = self._contents.get(self._name, commit)
+        if known is not None and self._has(commit):
+            self._note_use()
+            return known
+        size, links = 0, list[bytes]()
+        for entry in self._entries(commit):
+            size += entry.size
+            if entry.mode is FileKind.SYMLINK:
+                links.append(entry.path)
+        content = Content(size, tuple(links))
+        self._contents.keep(self._name, commit, content)
+        return content
 
     def _write_files(self, commit: str, destination: Path) -> None:
         what = f"checking out {commit} of {self.url}"

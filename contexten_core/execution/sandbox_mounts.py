@@ -1,17 +1,19 @@
 """What a sandboxed program sees of this machine's files."""
 
+import marshal
 import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 CODE = Path("/work/code")
 HOME = Path("/work/home")
 TEMPORARY = Path("/tmp")  # noqa: S108 - the sandbox's own
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the sandbox's own
-INSIDE = Path("/work/start.py")
+INSIDE = Path("/work/start.pyc")
 SHARED_MEMORY_BYTES = 256 * 1024**2
 
 _SYSTEM = Path("/usr")
@@ -42,6 +44,7 @@ _FILES = (
     "timezone",
 )
 _LINKS = ("localtime", "os-release")
+_REST_OF_HEAD_BYTES = 12
 _LARGEST_FILE_BYTES = 4 * 1024**2
 _MADE_UP = {
     "passwd": b"root:x:0:0:root:/:/usr/sbin/nologin\nworker:x:1000:1000:worker:/work/home:/bin/sh\n",
@@ -84,12 +87,18 @@ def common_files(*, shown: Iterable[Path] = (), hidden: Iterable[Path] = ()) -> 
     for folder in hidden:
         if any(folder.absolute().is_relative_to(place) for place in places) and folder.is_dir():
             mounts += ["--tmpfs", str(folder.absolute()), "--remount-ro", str(folder.absolute())]
-    files = [(str(INSIDE), _FIRST_PROCESS.read_bytes())]
+    files = [(str(INSIDE), _compiled(_FIRST_PROCESS))]
     files += [(f"/etc/{name}", content) for name, content in _MADE_UP.items()]
     for file in _configuration(_FILES):
         if file.is_file() and file.stat().st_size <= _LARGEST_FILE_BYTES:
             files.append((str(file), file.read_bytes()))
     return CommonFiles(mounts=tuple(mounts), files=tuple(files))
+
+
+def _compiled(file: Path) -> bytes:
+    """Return a module's byte code as in a file of its own, which is run in half the time; see PEP 552 for the head."""
+    code = compile(file.read_bytes(), file.name, "exec", dont_inherit=True)
+    return MAGIC_NUMBER + bytes(_REST_OF_HEAD_BYTES) + marshal.dumps(code)
 
 
 def kernel_mounts(*, temporary_bytes: int, devices: Path | None) -> list[str]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import flag_modified
 
 from contexten_core.db.paging import Page, page
-from contexten_core.db.shared import once
+from contexten_core.db.shared import ask, once
 from contexten_core.db.sums import add_up
 from contexten_core.errors import ConfigurationError
 from contexten_core.projects.models import (
@@ -40,9 +40,13 @@ async def get_project(session: AsyncSession, project_id: UUID, *, lock: bool = F
 
 async def hold_project(session: AsyncSession, project_id: UUID) -> bool:
     """Tell whether there is such a project, and keep it from being removed before this transaction ends."""
-    statement = select(ProjectModel.id).where(ProjectModel.id == project_id)
+    return bool(await once(session, "held", ProjectModel, project_id, ask=lambda: ask(session, _hold_all, project_id)))
+
+
+async def _hold_all(session: AsyncSession, project_ids: Sequence[UUID]) -> dict[UUID, bool]:
+    statement = select(ProjectModel.id).where(ProjectModel.id.in_(project_ids)).order_by(ProjectModel.id)
     statement = statement.with_for_update(read=True, key_share=True)
-    return (await session.execute(statement)).scalar_one_or_none() is not None
+    return dict.fromkeys((await session.execute(statement)).scalars(), True)
 
 
 async def count(

@@ -211,7 +211,7 @@ async def _refuse_while_waiting(session: AsyncSession, task: TaskModel, wanted: 
 
 
 async def _check_project(session: AsyncSession, project_id: UUID | None) -> None:
-    if project_id is not None and not await store.keep_project(session, project_id):
+    if project_id is not None and not await project_store.hold_project(session, project_id):
         raise _missing("project_id", "project", project_id)
 
 

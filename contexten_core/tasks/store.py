@@ -14,7 +14,6 @@ from contexten_core.db.locks import hold
 from contexten_core.db.paging import Page, page
 from contexten_core.db.shared import ask, load, made, once
 from contexten_core.events.models import RunModel, RunStatus
-from contexten_core.projects.models import ProjectModel
 from contexten_core.tasks.models import (
     TaskDependencyModel,
     TaskExecutionModel,
@@ -57,17 +56,21 @@ async def release_from(session: AsyncSession, project_id: UUID) -> None:
 
 async def get_to_delete(session: AsyncSession, task_id: UUID) -> TaskModel | None:
     """Return a task as it is now; nobody else changes or refers to it until this transaction ends."""
-    return await _locked(session, select(TaskModel).where(TaskModel.id == task_id).with_for_update())
-
-
-async def _locked(session: AsyncSession, statement: Select[tuple[TaskModel]]) -> TaskModel | None:
+    statement = select(TaskModel).where(TaskModel.id == task_id).with_for_update()
     return (await session.execute(statement.execution_options(populate_existing=True))).scalar_one_or_none()
 
 
 async def keep(session: AsyncSession, task_id: UUID) -> TaskModel | None:
     """Return a task as it is now, and have it stay until this transaction ends, though others may change it."""
-    statement = select(TaskModel).where(TaskModel.id == task_id).with_for_update(read=True, key_share=True)
-    return await _locked(session, statement)
+    if (task := made(session, TaskModel, task_id)) is not None:
+        return task
+    return await once(session, "kept", TaskModel, task_id, ask=lambda: ask(session, _keep_all, task_id))
+
+
+async def _keep_all(session: AsyncSession, task_ids: Sequence[UUID]) -> dict[UUID, TaskModel]:
+    statement = select(TaskModel).where(TaskModel.id.in_(task_ids)).order_by(TaskModel.id)
+    statement = statement.with_for_update(read=True, key_share=True).execution_options(populate_existing=True)
+    return {task.id: task for task in (await session.execute(statement)).scalars()}
 
 
 async def page_tasks(
@@ -98,18 +101,6 @@ async def ancestors(session: AsyncSession, task_id: UUID, *, limit: int) -> Sequ
     above = aliased(TaskModel)
     line = line.union(select(above.id, above.parent_task_id).join(line, above.id == line.c.parent_task_id))
     return (await session.execute(select(line.c.id).limit(limit))).scalars().all()
-
-
-async def keep_project(session: AsyncSession, project_id: UUID) -> bool:
-    """Tell whether there is such a project, and have it stay until this transaction ends."""
-
-    async def ask() -> bool:
-        statement = (
-            select(ProjectModel.id).where(ProjectModel.id == project_id).with_for_update(read=True, key_share=True)
-        )
-        return (await session.execute(statement)).scalar_one_or_none() is not None
-
-    return await once(session, ProjectModel, project_id, ask=ask)
 
 
 async def lock_graph(session: AsyncSession) -> None:
