@@ -44,7 +44,7 @@ class RestartPolicy:
 
     first_delay: float = 0.5
     longest_delay: float = 2.0
-    healthy_after: float = 10.0
+    healthy_after: float = 2.0
     attempts: int | None = None
 
     def delay(self, failures: int) -> float:

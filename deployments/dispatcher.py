@@ -37,6 +37,8 @@ _STARTS_AT_ONCE = 4
 _LEAST_TOGETHER = 2
 _BURSTS_AT_ONCE = 2
 _BURST_SECONDS = 2.0
+_FIRST_BURST = 40
+_BURST_PACE_SECONDS = 0.1
 _TAKEN_OVER = "another worker has taken it over"
 
 
@@ -69,6 +71,9 @@ class _Dispatcher:
             except SQLAlchemyError as error:
                 logger.warning("the database does not answer, will ask again: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
+            if self._is_bursting:
+                # What a burst itself stores gives notice as well.
+                await asyncio.sleep(_BURST_PACE_SECONDS)
             if looked_at < _BATCH:
                 await listener.wait(EVENTS, seconds=self._runtime.settings.poll_seconds)
 
@@ -97,7 +102,7 @@ class _Dispatcher:
         if not waiting and monotonic() - self._claimed_at < _TAKE_OVER_SECONDS:
             return admitted
         self._claimed_at = monotonic()
-        most = self._runtime.settings.burst_size if self._is_bursting else min(self._engine.free, _BATCH)
+        most = self._most_of_a_burst() if self._is_bursting else min(self._engine.free, _BATCH)
         room = max(self._runtime.settings.max_concurrent_operations - len(self._runs), 0)
         claimed = await claim_events(self._runtime, limit=min(most, room)) if room else []
         if not await self._start_all(claimed):
@@ -113,6 +118,11 @@ class _Dispatcher:
     def _may_burst(self) -> bool:
         """Tell whether another burst may begin: what is handled takes the processor, what waits outside does not."""
         return len(self._bursts) < _BURSTS_AT_ONCE or monotonic() - max(self._bursts.values()) > _BURST_SECONDS
+
+    def _most_of_a_burst(self) -> int:
+        """Return for how many events a burst may be: the first is small, so that commands soon run beside the next."""
+        most = self._runtime.settings.burst_size
+        return most if self._bursts else min(most, _FIRST_BURST)
 
     async def _start_all(self, runs: Sequence[RunRef]) -> bool:
         """Start claimed runs; what cannot be started now is handed back. Tell whether all could."""

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.exceptions import Abort, ObjectNotFound, Pause, PrefectHTTPStatusError
@@ -206,9 +205,11 @@ class Engine:
         pool = await self.client.read_work_pool(WORK_POOL)
         paused = frozenset(known)
         if not pool.is_paused:
-            filters = DeploymentFilter(id=DeploymentFilterId(any_=known))
-            found = await self.client.read_deployments(deployment_filter=filters, limit=len(known))
-            paused = frozenset(deployment.id for deployment in found if deployment.paused)
+            # Not `read_deployments`, which knows no such filter: there is nothing to read, most of the time.
+            filters = {"id": {"any_": [str(deployment_id) for deployment_id in known]}, "paused": {"eq_": True}}
+            asked = {"deployments": filters, "limit": len(known)}
+            found = await self.client.request("POST", "/deployments/filter", json=asked)
+            paused = frozenset(UUID(deployment["id"]) for deployment in found.json())
         for changed in paused ^ self._paused:
             did = "paused" if changed in paused else "resumed"
             logger.info("%s was %s in Prefect", self.workflows[changed].full_name, did)

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
 ROOT = Path(__file__).resolve().parents[2]
 PICKED_UP_SECONDS = 10.0
+LONGER_THAN_THE_WORKER_WAITS = 1.5
 DEPLOYMENTS = {workflow.full_name for workflow in CATALOGUE}
 
 
@@ -63,6 +64,22 @@ def test_a_run_for_an_unknown_event_fails_and_says_so(stack: ServedStack) -> Non
     ended = stack.finished_flow_run(flow_run["id"], within=PICKED_UP_SECONDS)
     assert ended["state_type"] == "FAILED"
     assert f"there is no event {event_id}" in ended["state"]["message"]
+
+
+def test_no_event_is_taken_while_the_deployment_is_paused_in_prefect(
+    stack: ServedStack, repositories: Repositories
+) -> None:
+    deployment = stack.prefect("GET", "/deployments/name/lifecycle/webhook")
+    change = f"/deployments/{deployment['id']}"
+    stack.prefect("POST", f"{change}/pause_deployment")
+    try:
+        eventually(lambda: "lifecycle/webhook was paused" in worker_log(stack), within=30, what="the worker's notice")
+        event_id = stack.pull_request(repositories.passing, 951, "synchronize")
+        time.sleep(LONGER_THAN_THE_WORKER_WAITS)
+        assert stack.get(f"/api/events/{event_id}")["runs"] == []
+    finally:
+        stack.prefect("POST", f"{change}/resume_deployment")
+    assert stack.handled(event_id)["conclusion"] == "success"
 
 
 def test_learning_is_scheduled(stack: ServedStack) -> None:
@@ -121,6 +138,10 @@ def quick_run(stack: ServedStack, name: str, parameters: dict[str, Any]) -> dict
     body = {"parameters": parameters, "name": f"ui-{time.monotonic_ns()}", "state": {"type": "SCHEDULED"}}
     flow_run: dict[str, Any] = stack.prefect("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
     return flow_run
+
+
+def worker_log(stack: ServedStack) -> str:
+    return (stack.home / "logs" / "worker.log").read_text(encoding="utf-8")
 
 
 def deployments(stack: ServedStack) -> dict[str, dict[str, Any]]:
