@@ -23,7 +23,7 @@ def test_stacks_that_start_together_find_ports_of_their_own(make_stack: Callable
             assert not each.has_ended, each.explain()
         for each in (first, second):
             assert "WARNING" not in each.err, "a part had to be started twice"
-            eventually(lambda: "Serving." in each.err, within=10, what="the addresses")  # noqa: B023 - used at once
+            eventually(lambda: "Serving." in each.err, within=30, what="the addresses")  # noqa: B023 - used at once
             assert f"Dashboard   {each.urls['web']}\n" in each.out
             assert f"Prefect UI  {each.urls['prefect']}\n" in each.out
         addresses = [*first.urls.values(), *second.urls.values(), f"http://{HOST}:{port}"]

@@ -33,7 +33,7 @@ def test_the_checks_ran_on_exactly_the_commit_of_the_event(runs: Runs, repositor
 
 
 def test_prefect_shows_the_run_under_a_name_and_tags_that_a_person_can_read(stack: ServedStack, runs: Runs) -> None:
-    flow_run = stack.finished_flow_run(runs.passed["flow_run_id"], within=10)
+    flow_run = stack.finished_flow_run(runs.passed["flow_run_id"], within=30)
     assert (flow_run["name"], flow_run["state_type"]) == ("octo/thermometer#12 synchronize", "COMPLETED")
     assert set(flow_run["tags"]) >= {"github", "pull_request", "octo/thermometer"}
     deployment = stack.prefect("GET", f"/deployments/{flow_run['deployment_id']}")
@@ -45,18 +45,18 @@ def test_prefect_shows_seven_completed_tasks_whether_the_checks_pass_or_fail(
     stack: ServedStack, runs: Runs, outcome: str
 ) -> None:
     run = getattr(runs, outcome)
-    assert stack.finished_flow_run(run["flow_run_id"], within=10)["state_type"] == "COMPLETED"
+    assert stack.finished_flow_run(run["flow_run_id"], within=30)["state_type"] == "COMPLETED"
     assert stack.task_states(run["flow_run_id"]) == dict.fromkeys(STEPS, "Completed")
 
 
 def test_prefect_shows_the_log_of_the_command(stack: ServedStack, runs: Runs) -> None:
-    stack.finished_flow_run(runs.failed["flow_run_id"], within=10)
+    stack.finished_flow_run(runs.failed["flow_run_id"], within=30)
     filters = {"logs": {"flow_run_id": {"any_": [runs.failed["flow_run_id"]]}}, "limit": 200}
 
     def told() -> bool:
         return any(FAILING_TEST in line["message"] for line in stack.prefect("POST", "/logs/filter", filters))
 
-    eventually(told, within=10, what="the log in Prefect")
+    eventually(told, within=30, what="the log in Prefect")
 
 
 def test_checks_that_fail_are_a_failed_task_in_a_completed_run(runs: Runs) -> None:
@@ -98,7 +98,7 @@ def test_a_clone_that_fails_is_a_failed_task_with_gits_own_message(stack: Served
     assert "gone.git" in run["task"]["error_message"]
     assert "does not appear to be a git repository" in run["task"]["error_message"]
     assert run["execution"]["error_details"]["code"] == "git"
-    assert stack.finished_flow_run(run["flow_run_id"], within=10)["state_type"] == "COMPLETED"
+    assert stack.finished_flow_run(run["flow_run_id"], within=30)["state_type"] == "COMPLETED"
     assert stack.task_states(run["flow_run_id"]) == {**dict.fromkeys(STEPS, "Completed"), "analyse-codebase": "Failed"}
 
 

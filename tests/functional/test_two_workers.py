@@ -83,7 +83,7 @@ def test_a_further_worker_needs_settings_alone(
         run = stack.handled(stack.pull_request(repositories.passing, 801, "synchronize"))
     assert (run["status"], run["conclusion"]) == ("completed", "success"), worker.log.read_text()
     assert [state for state, _ in github.of_run(run, repository=REPOSITORY)] == ["pending", "success"]
-    assert stack.finished_flow_run(run["flow_run_id"], within=10)["state_type"] == "COMPLETED"
+    assert stack.finished_flow_run(run["flow_run_id"], within=30)["state_type"] == "COMPLETED"
     assert [*(worker.home / "mirrors").iterdir()] != [], "it has mirrors of its own"
 
 
