@@ -1,11 +1,12 @@
-"""A worker that breaks off at a place that it is told, forked from a process that has imported everything.
+"""A worker that breaks off at a place, or is killed at a time, that it is told; forked where everything is imported.
 
-Reads one request a line, and answers each with the code that its worker ended with: `-9` of one that killed itself.
+Reads one request a line, and answers each with the code that its worker ended with: `-9` of one that was killed.
 """
 
 import asyncio
 import json
 import os
+import select
 import signal
 import sys
 from collections import Counter
@@ -210,8 +211,22 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             os._exit(_one(request))
+        if request["after"] is not None:
+            _kill(pid, after=request["after"])
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _kill(pid: int, *, after: float) -> None:
+    """`kill -9` a child after so many seconds, unless it has ended by itself; it is still there to be waited for."""
+    end = select.poll()
+    child = os.pidfd_open(pid)
+    try:
+        end.register(child, select.POLLIN)
+        if not end.poll(after * 1000):
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(child)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ again: it may fail the run, once and for all to see.
 import asyncio
 import json
 import os
+import random
 import re
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -63,6 +65,11 @@ SAMPLE = 61
 
 SECRET = "a webhook secret of the crash matrix"
 NUMBER = 12
+KILLS = 50 if IS_LONG else 13
+"""Of each kind of handling on each kind of database: 200 in all, or 52."""
+
+MOST_TRIES = 3
+SEED = 8_150_032
 MOST_TAKEOVERS = 8
 KILLED = -9
 
@@ -123,6 +130,8 @@ class Matrix:
         self._folder = folder
         self._numbers = count()
         self._process: asyncio.subprocess.Process | None = None
+        # How long the first worker took, in seconds.
+        self.lasted = 0.0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Matrix"]:
@@ -141,9 +150,20 @@ class Matrix:
             await self._process.wait()
 
     async def live(
-        self, *, at: Point | None = None, kind: Kind = Kind.KILL, together: bool = False
+        self,
+        *,
+        at: Point | None = None,
+        kind: Kind = Kind.KILL,
+        together: bool = False,
+        after: float | None = None,
     ) -> tuple[int, list[Point], End]:
         """Have a worker handle one event, and break off; then others, until all is done.
+
+        Args:
+            at: where it breaks off.
+            kind: how it does.
+            together: whether it handles events as is done when there are many.
+            after: how many seconds after its start it is killed, wherever it is then.
 
         Returns:
             The code that the worker ended with, the fault points that it passed unless it was killed, and the end.
@@ -159,9 +179,10 @@ class Matrix:
         await self._prepare(name, told)
         points = self._folder / f"points-{number}.json"
         place = None if at is None else asdict(at)
-        code = await self._ask(
-            {"settings": told, "at": place, "kind": kind.value, "points": str(points), "together": together}
-        )
+        request = {"settings": told, "at": place, "kind": kind.value, "points": str(points), "together": together}
+        began = time.monotonic()
+        code = await self._ask({**request, "after": after})
+        self.lasted = time.monotonic() - began
         passed = [Point(*each) for each in json.loads(points.read_text())] if points.exists() else []
         await self._take_over(told)
         return code, passed, await self._end(name, home)
@@ -306,3 +327,25 @@ async def test_wherever_a_worker_breaks_off_the_end_is_the_same(
     assert wrong == []
     # Which of two effects comes first, and so which is which, is for the network to say.
     assert reached > len(chosen) / 2
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "together"])
+async def test_kill_9_at_any_time_loses_and_doubles_nothing(
+    database_config: DatabaseConfig, repository: DemoRepository, tmp_path: Path, together: bool
+) -> None:
+    chance, kills = random.Random(SEED), 0
+    async with (
+        run_emulator(required_token=TOKEN, capacity=100_000) as github,
+        Matrix(database_config, github, repository, tmp_path).running() as matrix,
+    ):
+        await matrix.live(together=together)
+        _, _, undisturbed = await matrix.live(together=together)
+        longest = matrix.lasted
+        for _ in range(KILLS * MOST_TRIES):
+            after = chance.uniform(0, longest)
+            code, _, end = await matrix.live(together=together, after=after)
+            assert end.differences(undisturbed) == [], f"killed after {after:.3f} s of {longest:.3f} s"
+            kills += code == KILLED
+            if kills == KILLS:
+                break
+    assert kills == KILLS
