@@ -38,7 +38,7 @@ _LEAST_TOGETHER = 2
 _BURSTS_AT_ONCE = 2
 _BURST_SECONDS = 2.0
 _FIRST_BURST = 40
-_BURST_PACE_SECONDS = 0.1
+_BETWEEN_LOOKS_SECONDS = 0.1
 _TAKEN_OVER = "another worker has taken it over"
 
 
@@ -73,7 +73,7 @@ class _Dispatcher:
                 await asyncio.sleep(_PAUSE_SECONDS)
             if self._is_bursting:
                 # What a burst itself stores gives notice as well.
-                await asyncio.sleep(_BURST_PACE_SECONDS)
+                await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
             if looked_at < _BATCH:
                 await listener.wait(EVENTS, seconds=self._runtime.settings.poll_seconds)
 

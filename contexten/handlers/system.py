@@ -1,8 +1,8 @@
 """What the application itself does about the system's own events: analytics and learning."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,6 +10,7 @@ from contexten_core.analytics.change import create_analytics
 from contexten_core.analytics.inputs import AnalyticsCreate
 from contexten_core.analytics.models import AnalyticsEventType
 from contexten_core.db.joined import JoinedDatabase
+from contexten_core.db.kept import kept
 from contexten_core.events.emit import PERFORMANCE_ALERT, PROJECT_CREATED, TASK_COMPLETED, TASK_CREATED, TASK_FAILED
 from contexten_core.inputs import checked
 from contexten_core.learning.change import create_learning, record_outcome_learning
@@ -107,8 +108,8 @@ class SystemHandlers:
                 "success": succeeded,
                 "error_message": None if succeeded else data.get("error_message"),
                 "environment": self._orchestrator.settings.environment.value,
-                "task_id": await _kept(session, task_store.keep, data.get("id")),
-                "project_id": await _kept(session, project_store.hold_project, data.get("project_id")),
+                "task_id": await kept(session, task_store.keep, data.get("id")),
+                "project_id": await kept(session, project_store.hold_project, data.get("project_id")),
             }
             await create_analytics(session, checked(AnalyticsCreate, values))
 
@@ -117,10 +118,3 @@ class SystemHandlers:
 
 def _task(data: Mapping[str, Any]) -> dict[str, Any]:
     return dict(data.get("task_data") or {}) | {"id": data.get("task_id")}
-
-
-async def _kept(
-    session: AsyncSession, keep: Callable[[AsyncSession, UUID], Awaitable[object]], row_id: str | None
-) -> UUID | None:
-    """Return the id of a row that is there, and stays: an event comes after its change, and may outlive the row."""
-    return UUID(row_id) if row_id and await keep(session, UUID(row_id)) else None

@@ -67,13 +67,19 @@ class _Call:
 
 
 def queue(
-    session: AsyncSession, *, event_id: UUID, handlers: Sequence[Handler], held_by: str | None = None
+    session: AsyncSession,
+    *,
+    event_id: UUID,
+    handlers: Sequence[Handler],
+    held_by: str | None = None,
+    now: datetime | None = None,
 ) -> list[EventHandlerModel]:
     """Have these functions called for an event, once the caller's transaction is committed.
 
-    With `held_by` the process of that name makes the calls itself, and others only if it falls silent.
+    With `held_by` the process of that name makes the calls itself, and others only if it falls silent. `now` is the
+    database's time where it is known, else this process's is taken.
     """
-    now = utc_now()
+    now = now or utc_now()
     rows = [
         EventHandlerModel(
             id=uuid4(),
@@ -149,11 +155,12 @@ class FunctionRunner:
     async def call_due(self) -> int:
         """Make the calls that are due now; returns how many there were."""
         async with self._database.transaction() as session:
-            calls = await self._claim(session)
+            now = await self._database.now(session)
+            calls = await self._claim(session, now)
             for event in await function_store.unclaimed_events(session, limit=_BATCH - len(calls)):
                 event.status = EventStatus.PROCESSING
                 handlers = self.registry.matching(event.provider, event.event_type, event.payload)
-                rows = queue(session, event_id=event.id, handlers=handlers, held_by=self.owner)
+                rows = queue(session, event_id=event.id, handlers=handlers, held_by=self.owner, now=now)
                 calls += self._calls_of(event, rows)
                 if not handlers:
                     _close(event, EventStatus.COMPLETED)
@@ -162,8 +169,7 @@ class FunctionRunner:
             await self._store(calls, returned)
         return len(calls)
 
-    async def _claim(self, session: AsyncSession) -> list[_Call]:
-        now = await self._database.now(session)
+    async def _claim(self, session: AsyncSession, now: datetime) -> list[_Call]:
         calls = []
         due = await function_store.due(session, names=self.registry.names, now=now, limit=_BATCH)
         events = await store.get_all(session, {row.event_id for row in due})

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contexten_core.db import BaseModel, utc_now
 from contexten_core.db.insert import insert_once
+from contexten_core.db.kept import kept
 from contexten_core.db.rows import set_values
 from contexten_core.errors import TransitionError
 from contexten_core.events.emit import TASK_COMPLETED, TASK_FAILED
@@ -133,8 +134,8 @@ async def record_outcome_learning(
         "source_component": source,
         "source_operation": event,
         "source_data": {"ended_at": ended_at},
-        "task_id": await _kept_task(session, said_id),
-        "project_id": await _kept_project(session, task.get("project_id")),
+        "task_id": await kept(session, task_store.keep, said_id),
+        "project_id": await kept(session, project_store.hold_project, task.get("project_id")),
     }
     await insert_once(session, LearningModel, values, unique=("id",))
     return await session.get_one(LearningModel, row_id)
@@ -179,23 +180,6 @@ def _outcome_data(task: Mapping[str, Any], *, succeeded: bool) -> dict[str, Any]
         "duration_seconds": minutes * 60 if isinstance(minutes, int | float) else None,
         "error_message": None if error is None or succeeded else str(error)[:_LONGEST_ERROR],
     }
-
-
-async def _kept_task(session: AsyncSession, said_id: Any) -> UUID | None:
-    task_id = _uuid(said_id)
-    return None if task_id is None or await task_store.keep(session, task_id) is None else task_id
-
-
-async def _kept_project(session: AsyncSession, said_id: Any) -> UUID | None:
-    project_id = _uuid(said_id)
-    return project_id if project_id is not None and await project_store.hold_project(session, project_id) else None
-
-
-def _uuid(said: Any) -> UUID | None:
-    try:
-        return None if said is None else UUID(str(said))
-    except ValueError:
-        return None
 
 
 def _plain(moment: Any) -> str | None:

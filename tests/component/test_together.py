@@ -79,6 +79,15 @@ async def rows(worker: "Worker", model: type[BaseModel]) -> list[Any]:
         return list((await session.execute(select(model).order_by(model.created_at))).scalars())
 
 
+async def claimed_commands(worker: "Worker", push: "Push", thermometer: DemoRepository, number: int) -> list[RunRef]:
+    """Claim so many pushes of a commit that is known, each of which runs a command."""
+    await worker.add_project(thermometer.full_name, clone_url=str(thermometer.path), command="true")
+    await worker.walk(await worker.take_on(push(thermometer.full_name, commit=thermometer.head, branch="first")))
+    for each in range(number):
+        await worker.receive(push(thermometer.full_name, commit=thermometer.head, branch=f"bench-{each}"))
+    return await claim_events(worker.runtime, limit=10)
+
+
 async def test_each_of_many_has_its_own_records_log_and_reports(worker: "Worker", claimed: list[RunRef]) -> None:
     ended = await live_together(worker.runtime, claimed)
 
@@ -159,11 +168,7 @@ async def test_pull_requests_go_together_as_pushes_do(
 async def test_those_whose_commands_end_one_after_another_go_on_together(
     worker: "Worker", push: "Push", thermometer: DemoRepository
 ) -> None:
-    await worker.add_project(thermometer.full_name, clone_url=str(thermometer.path), command="true")
-    await worker.walk(await worker.take_on(push(thermometer.full_name, commit=thermometer.head, branch="first")))
-    for number in range(4):
-        await worker.receive(push(thermometer.full_name, commit=thermometer.head, branch=f"bench-{number}"))
-    runs = await claim_events(worker.runtime, limit=10)
+    runs = await claimed_commands(worker, push, thermometer, 4)
     with counted_commits(worker) as commits:
         ended = await live_together(worker.runtime, runs)
 
@@ -176,11 +181,7 @@ async def test_those_whose_commands_end_one_after_another_go_on_together(
 async def test_a_commit_whose_answer_is_lost_does_nothing_twice(
     worker: "Worker", push: "Push", thermometer: DemoRepository, lost: int
 ) -> None:
-    await worker.add_project(thermometer.full_name, clone_url=str(thermometer.path), command="true")
-    await worker.walk(await worker.take_on(push(thermometer.full_name, commit=thermometer.head, branch="first")))
-    for number in range(2):
-        await worker.receive(push(thermometer.full_name, commit=thermometer.head, branch=f"bench-{number}"))
-    runs = await claim_events(worker.runtime, limit=10)
+    runs = await claimed_commands(worker, push, thermometer, 2)
     commits = 0
 
     async def lose_one(place: str) -> None:

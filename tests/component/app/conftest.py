@@ -18,9 +18,9 @@ def build_app(database_config: DatabaseConfig, tmp_path: Path) -> BuildApp:
 
     def build(*, name: str = "tests", settings: dict[str, Any] | None = None, **arguments: Any) -> ContextenApp:
         # A busy machine is to raise no alert, which would be one more event, and may take its time to answer.
-        quiet = {"sample_seconds": 3600, "cpu_alert_percent": 100, "memory_alert_percent": 100}
-        quiet["response_timeout_seconds"] = 60
-        given: dict[str, Any] = {"db": database_config, "home": tmp_path / "home", **quiet}
+        patient = {"sample_seconds": 3600, "cpu_alert_percent": 100, "memory_alert_percent": 100}
+        patient["response_timeout_seconds"] = 60
+        given: dict[str, Any] = {"db": database_config, "home": tmp_path / "home", **patient}
         arguments.setdefault("tmp_dir", str(tmp_path / "tmp"))
         return ContextenApp(name=name, settings=Settings(**(given | (settings or {}))), **arguments)
 

@@ -335,7 +335,7 @@ class TestProcessesThatGoAway:
                 (row,) = await function_store.calls_of(session, event.id)
                 row.lease_expires_at = utc_now() - timedelta(seconds=1)
             async with database.transaction() as session:
-                claimed = await process.runner._claim(session)
+                claimed = await process.runner._claim(session, utc_now())
             assert len(claimed) == 1, number
 
         assert await process.later(event.id) == 0
