@@ -72,7 +72,7 @@ class Cancellations:
 
     async def watch_prefect(self, *, seconds: float) -> None:
         """Do here, for ever, what somebody asks for in Prefect; tell it of ends that it has not heard of."""
-        put_right = False
+        put_right = is_away = False
         while True:
             try:
                 if not put_right:
@@ -80,8 +80,11 @@ class Cancellations:
                     put_right = True
                 await self.obey_prefect()
                 await self._settle_ends()
+                is_away = False
             except (*UNREACHABLE, SQLAlchemyError) as error:
-                logger.warning("Prefect or the database does not answer, will ask again: %s", error)
+                level = logging.DEBUG if is_away else logging.WARNING
+                logger.log(level, "Prefect or the database does not answer, will ask again: %r", error)
+                is_away = True
             await asyncio.sleep(seconds)
 
     async def cancel_requested(self) -> None:

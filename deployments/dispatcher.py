@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from uuid import UUID
 
-from prefect.states import Pending
 from sqlalchemy.exc import SQLAlchemyError
 
 from contexten_core import together
@@ -19,7 +18,6 @@ from contexten_core.events.cancel import end_or_hand_back, request_cancel
 from contexten_core.events.claim import RunRef, attach_flow_run, claim_events
 from contexten_core.events.finish import hand_back, ours
 from contexten_core.events.park import park_suspects
-from contexten_core.faults import outside
 from contexten_core.runtime import Runtime
 from deployments.cancellations import BY_PREFECT
 from deployments.catalogue import BURST, LIFECYCLE
@@ -60,6 +58,7 @@ class _Dispatcher:
         self._settling: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._is_bursting = False
+        self._is_prefect_away = False
         self._bursts: dict[UUID, float] = {}
         self._claimed_at = 0.0
 
@@ -95,6 +94,9 @@ class _Dispatcher:
         admitted = await admit_events(self._runtime, limit=_ADMIT_BATCH)
         if not self._engine.free or self._engine.is_paused(LIFECYCLE):
             return admitted
+        if self._is_prefect_away and not await self._engine.is_answered():
+            return admitted
+        self._is_prefect_away = False
         waiting = await self._count_waiting()
         self._is_bursting = wants_burst(waiting, self._is_bursting, self._runtime.settings)
         if self._is_bursting and not self._may_burst():
@@ -142,20 +144,19 @@ class _Dispatcher:
                 await start(runs)
             except (*UNREACHABLE, SQLAlchemyError) as error:
                 logger.warning("%s could not be started, will be tried again: %s", runs[0].name, error)
+                self._is_prefect_away = isinstance(error, UNREACHABLE)
                 await hand_back(self._runtime, *runs)
                 return False
             return True
 
     async def _start_burst(self, runs: Sequence[RunRef]) -> None:
         engine, first = self._engine, runs[0]
-        async with outside("Prefect"):
-            flow_run = await engine.client.create_flow_run_from_deployment(
-                engine.deployment_id(BURST),
-                name=burst_name(runs),
-                parameters={"event_ids": [str(run.event_id) for run in runs]},
-                state=Pending(),
-                idempotency_key=f"burst:{first.event_id}:{first.epoch}",
-            )
+        flow_run = await engine.create(
+            BURST,
+            name=burst_name(runs),
+            parameters={"event_ids": [str(run.event_id) for run in runs]},
+            idempotency_key=f"burst:{first.event_id}:{first.epoch}",
+        )
         async with self._runtime.database.transaction() as session:
             kept = await attach_burst(session, runs, flow_run_id=flow_run.id)
         for run in runs:
@@ -176,15 +177,13 @@ class _Dispatcher:
         engine, (run,) = self._engine, runs
         if run.abandoned_flow_run_id is not None and await self._ended_in_prefect(run, run.abandoned_flow_run_id):
             return
-        async with outside("Prefect"):
-            flow_run = await engine.client.create_flow_run_from_deployment(
-                engine.deployment_id(LIFECYCLE),
-                name=run.name,
-                tags=run.tags,
-                parameters={"event_id": str(run.event_id)},
-                state=Pending(),
-                idempotency_key=f"{run.event_id}:{run.epoch}",
-            )
+        flow_run = await engine.create(
+            LIFECYCLE,
+            name=run.name,
+            tags=run.tags,
+            parameters={"event_id": str(run.event_id)},
+            idempotency_key=f"{run.event_id}:{run.epoch}",
+        )
         try:
             async with self._runtime.database.transaction() as session:
                 await ours(session, run)

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.exceptions import Abort, ObjectNotFound, Pause, PrefectHTTPStatusError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled, Crashed, Pending
 
 from contexten_core.faults import outside
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 HANDED_BACK = "handed back: the worker is stopping"
 UNREACHABLE = (httpx.HTTPError, PrefectHTTPStatusError)
+"""What Prefect's client raises when the server does not answer as it should."""
 
 _LOOK_AHEAD = timedelta(seconds=1)
 _HEARTBEAT_SECONDS = 30.0
@@ -33,6 +36,17 @@ _RESERVED = 8
 _STUBBORN_SECONDS = 10.0
 _HAND_BACK_SECONDS = 4.0
 _SHORTEST_SLEEP = 0.1
+
+
+@contextmanager
+def asked_once() -> Iterator[None]:
+    """Have Prefect's client try nothing again by itself, in this block and in tasks that are begun in it.
+
+    It waits up to half a minute between tries, so that work would stand still for long after Prefect is back. For those
+    who ask again anyway; flow runs do not, and keep the client's patience.
+    """
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        yield
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +87,7 @@ class Engine:
         self._suspended: dict[UUID, Execution] = {}
         self._paused: frozenset[UUID] = frozenset()
         self._is_stopping = False
+        self._context = copy_context()
 
     @property
     def free(self) -> int:
@@ -124,7 +139,11 @@ class Engine:
         if held is not None:
             key, ended = held.key, held.ended
         execution = Execution(flow_run, key, ended, run)
-        execution.task = asyncio.create_task(self._execute(execution), name=f"flow-run {flow_run.name}")
+        # Not the caller's: how often Prefect is asked differs, see `asked_once`.
+        context = self._context.copy()
+        execution.task = asyncio.create_task(
+            self._execute(execution), name=f"flow-run {flow_run.name}", context=context
+        )
         execution.task.add_done_callback(lambda task: self._forget(execution, task))
         self._running[flow_run.id] = execution
 
@@ -175,6 +194,32 @@ class Engine:
             return
         self.unsettled.pop(flow_run_id, None)
 
+    async def is_answered(self) -> bool:
+        """Tell whether Prefect's server answers."""
+        return await self.client.api_healthcheck() is None
+
+    async def create(self, workflow: Workflow, **described: Any) -> FlowRun:
+        """Have Prefect make a flow run of a workflow, pending, for this engine to start.
+
+        Args:
+            described: as for `create_flow_run_from_deployment`; the same `idempotency_key` gets the same flow run.
+
+        Raises:
+            httpx.HTTPError, PrefectHTTPStatusError: Prefect does not answer.
+        """
+
+        async def make() -> FlowRun:
+            return await self.client.create_flow_run_from_deployment(
+                self.deployment_id(workflow), state=Pending(), **described
+            )
+
+        async with outside("Prefect"):
+            try:
+                return await make()
+            except (httpx.NetworkError, httpx.ProtocolError):
+                # A connection that was idle for too long, perhaps.
+                return await make()
+
     async def cancelled_because(self, flow_run_id: UUID) -> str | None:
         """Return why somebody cancelled a flow run in Prefect; None when nobody did, or Prefect has forgotten it."""
         try:
@@ -186,7 +231,7 @@ class Engine:
 
     async def poll_scheduled(self, *, seconds: float) -> None:
         """Pick up, for ever, the runs that Prefect's schedules and UI have put into our work pool."""
-        beat_at = 0.0
+        beat_at, is_away = 0.0, False
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
@@ -195,8 +240,12 @@ class Engine:
                 if began >= beat_at:
                     await self.client.send_worker_heartbeat(WORK_POOL, self.name, _HEARTBEAT_SECONDS)
                     beat_at = began + _HEARTBEAT_SECONDS
+                if is_away:
+                    logger.info("Prefect answers again")
+                is_away = False
             except UNREACHABLE as error:
-                logger.warning("Prefect does not answer, will ask again: %s", error)
+                logger.log(logging.DEBUG if is_away else logging.WARNING, "Prefect does not answer: %r", error)
+                is_away = True
             await asyncio.sleep(max(began + seconds - clock(), _SHORTEST_SLEEP))
 
     async def look_for_pauses(self) -> None:

@@ -22,7 +22,7 @@ from contexten_core.settings import DatabaseKind, Settings
 from deployments.cancellations import Cancellations
 from deployments.catalogue import BURST
 from deployments.dispatcher import dispatch
-from deployments.engine import Engine
+from deployments.engine import Engine, asked_once
 from deployments.in_process import signals_left_alone
 from deployments.prefect_server import health_check
 from deployments.register import register
@@ -35,7 +35,9 @@ _HURRIED_DRAIN_SECONDS = 1.0
 NICE = 5
 _PREFECT_SECONDS = 90.0
 _PRUNE_SECONDS = 3600.0
-_POSTS_DURING_BURST = 5
+_POSTS_DURING_BURST = 2
+# Of objects that may be in cycles, which hundreds of runs in progress hold without being garbage.
+_NEW_OBJECTS_BEFORE_COLLECTION = 20_000
 _BURST_PACE_SECONDS = 1.0
 _PREFECT_POLL_SECONDS = 0.2
 # Prefect's own server on SQLite refuses writes at about five concurrent runs.
@@ -74,19 +76,21 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event,
         if name is not None and any(left := await runtime.leases.succeed(name)):
             logger.warning("the worker before this one has left %d events and %d effects, which are taken over", *left)
         poll = settings.prefect_poll_seconds
-        takes_on = [
-            asyncio.create_task(dispatch(runtime, engine), name="dispatcher"),
-            asyncio.create_task(engine.poll_scheduled(seconds=poll), name="scheduled-runs"),
-            asyncio.create_task(_prune(runtime), name="retention"),
-        ]
-        sees_through = [
-            asyncio.create_task(_deliver(runtime, engine, posters_of(settings, runtime.database)), name="outbox"),
-            asyncio.create_task(cancellations.watch_database(), name="cancellations"),
-            asyncio.create_task(cancellations.watch_prefect(seconds=poll), name="prefect-states"),
-        ]
+        with asked_once():
+            takes_on = [
+                asyncio.create_task(dispatch(runtime, engine), name="dispatcher"),
+                asyncio.create_task(engine.poll_scheduled(seconds=poll), name="scheduled-runs"),
+                asyncio.create_task(_prune(runtime), name="retention"),
+            ]
+            sees_through = [
+                asyncio.create_task(_deliver(runtime, engine, posters_of(settings, runtime.database)), name="outbox"),
+                asyncio.create_task(cancellations.watch_database(), name="cancellations"),
+                asyncio.create_task(cancellations.watch_prefect(seconds=poll), name="prefect-states"),
+            ]
         stopping = asyncio.create_task(stop.wait())
         # What is there now stays; the garbage collector need not look at it again and again.
         gc.freeze()
+        gc.set_threshold(_NEW_OBJECTS_BEFORE_COLLECTION, *gc.get_threshold()[1:])
         with signals_left_alone():
             ready()
             try:

@@ -70,6 +70,7 @@ class Database:
             engine=engine,
             connect_args=connect_args,
             sessions=async_sessionmaker(engine, expire_on_commit=False),
+            readers=async_sessionmaker(engine.execution_options(**_READ_ONLY), expire_on_commit=False),
             writing=asyncio.Lock() if is_sqlite else None,
         )
 
@@ -141,9 +142,11 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Open a session for reading only: nothing in it is committed. What it read stays readable afterwards."""
-        async with self._opened.sessions() as session:
-            await session.connection(execution_options=_READ_ONLY)
+        """Open a session for reading only: nothing in it is committed. What it read stays readable afterwards.
+
+        It connects with the first question: one that is not needed takes no connection from others.
+        """
+        async with self._opened.readers() as session:
             yield session
 
     @contextmanager
@@ -198,6 +201,7 @@ class _Open:
     engine: AsyncEngine
     connect_args: dict[str, Any]
     sessions: async_sessionmaker[AsyncSession]
+    readers: async_sessionmaker[AsyncSession]
     writing: asyncio.Lock | None
 
 

@@ -15,7 +15,7 @@ from contexten_core.db.shared import SharedDatabase, share
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-JOIN_SECONDS = 0.25
+JOIN_SECONDS = 0.5
 """How long work waits for that of others to join it."""
 
 MOST_JOINED = 100

@@ -41,7 +41,8 @@ def wants_burst(backlog: int, now_bursting: bool, settings: Settings) -> bool:
 
 async def attach_burst(session: AsyncSession, runs: Sequence[RunRef], *, flow_run_id: UUID) -> list[RunRef]:
     """Remember which Prefect flow run carries these runs out; return those that are still this worker's."""
-    events = {event.id: event for event in await store.lock_all(session, [run.event_id for run in runs])}
+    locked = await store.lock_all(session, [run.event_id for run in runs], payloads=False)
+    events = {event.id: event for event in locked}
     kept = [run for run in runs if _is_ours(events.get(run.event_id), run)]
     await run_store.set_flow_run(session, [run.run_id for run in kept], flow_run_id=flow_run_id)
     return kept
@@ -53,7 +54,7 @@ async def begin_burst(runtime: Runtime, *, event_ids: Sequence[UUID], flow_run_i
     The dispatcher has opened them. What has been taken over by another worker, or has ended, is left out.
     """
     async with runtime.database.transaction() as session:
-        events = {event.id: event for event in await store.lock_all(session, event_ids)}
+        events = {event.id: event for event in await store.lock_all(session, event_ids, payloads=False)}
         runs = await run_store.latest_of_all(session, event_ids)
     begun = []
     for event_id in event_ids:

@@ -92,9 +92,9 @@ def in_memory(content: bytes, *, seals: int = 0) -> int:
     """
     descriptor = os.memfd_create("contexten", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        written = 0
+        while written < len(content):
+            written += os.pwrite(descriptor, content[written:], written)
         if seals:
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
     except BaseException:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 _STEPS_TOGETHER = 2
 # What they write before and after goes together with that of others, for which each waits three times.
-_BEGUN_PER_SEAT = 8
+_BEGUN_PER_SEAT = 32
 
 
 class Seats:

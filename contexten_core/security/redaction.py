@@ -157,8 +157,13 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
                 collect(getattr(value, name))
 
     collect(settings)
-    found.extend(value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name))
+    found.extend(value for name, value in os.environ.items() if _holds_secret(name))
     return tuple(dict.fromkeys(secret for secret in found if secret))
+
+
+@lru_cache(maxsize=1024)
+def _holds_secret(name: str) -> bool:
+    return _SECRET_VARIABLE.search(name) is not None
 
 
 def redactor_of(settings: Settings) -> Redactor:

@@ -25,7 +25,7 @@ NEEDED = {"database", "prefect", "git", "sandbox"}
 class FurtherWorker:
     """`contexten serve --role worker` with nothing in common with the stack but what its settings say."""
 
-    def __init__(self, stack: ServedStack, folder: Path) -> None:
+    def __init__(self, stack: ServedStack, folder: Path, *, prefect_api_url: str | None = None) -> None:
         self.home, self.account, self.log = folder / "home", folder / "account", folder / "worker.log"
         self.account.mkdir()
         database = attached(Settings(home=stack.home)).db.url
@@ -35,7 +35,7 @@ class FurtherWorker:
             "CONTEXTEN_HOME": str(self.home),
             "HOME": str(self.account),
             "DATABASE_URL": database.get_secret_value(),
-            "PREFECT_API_URL": stack.urls["prefect_api"],
+            "PREFECT_API_URL": prefect_api_url or stack.urls["prefect_api"],
             "PUBLIC_URL": stack.urls["web"],
         }
         reading, writing = os.pipe()

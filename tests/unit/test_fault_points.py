@@ -18,8 +18,7 @@ POINTED = {
     "contexten_core/integrations/github_client.py": {"GitHub"},
     "contexten_core/integrations/json_call.py": {"AsyncClient"},
     "contexten_core/integrations/outbox.py": set[str](),
-    "deployments/dispatcher.py": {"create_flow_run_from_deployment"},
-    "deployments/engine.py": {"set_flow_run_state"},
+    "deployments/engine.py": {"create_flow_run_from_deployment", "set_flow_run_state"},
     "deployments/in_process.py": set[str](),
 }
 """Where the fault points are, and the calls that are made there."""
