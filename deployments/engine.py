@@ -28,6 +28,7 @@ HANDED_BACK = "handed back: the worker is stopping"
 UNREACHABLE = (httpx.HTTPError, PrefectHTTPStatusError)
 """What Prefect's client raises when the server does not answer as it should."""
 
+_ANSWER_SECONDS = 5.0
 _LOOK_AHEAD = timedelta(seconds=1)
 _HEARTBEAT_SECONDS = 30.0
 # People and schedules are served even when every place is taken by events.
@@ -195,8 +196,12 @@ class Engine:
         self.unsettled.pop(flow_run_id, None)
 
     async def is_answered(self) -> bool:
-        """Tell whether Prefect's server answers."""
-        return await self.client.api_healthcheck() is None
+        """Tell whether Prefect's server answers, within five seconds."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self.client.api_healthcheck() is None
+        except TimeoutError:
+            return False
 
     async def create(self, workflow: Workflow, **described: Any) -> FlowRun:
         """Have Prefect make a flow run of a workflow, pending, for this engine to start.

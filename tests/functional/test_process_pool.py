@@ -45,7 +45,7 @@ def test_a_process_of_prefects_worker_carries_out_a_lifecycle(
         DO_NOT_TRACK="1",
     )
     assert ended.code == 0, ended
-    assert stack.finished_flow_run(flow_run["id"], within=1)["state_type"] == "COMPLETED", ended
+    assert stack.finished_flow_run(flow_run["id"], within=30)["state_type"] == "COMPLETED", ended
     assert set(stack.task_states(flow_run["id"]).values()) == {"Completed"}
     run = stack.handled(event_id, runs=before + 1)
     assert (run["flow_run_id"], run["conclusion"]) == (flow_run["id"], "success")
